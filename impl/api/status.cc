@@ -1,0 +1,28 @@
+#include "api/status.h"
+
+#include <cerrno>
+#include <system_error>
+
+namespace crucible {
+
+void throw_status(Status status, const char* operation) {
+  switch (status) {
+    case Status::kClosed: throw Closed(operation);
+    case Status::kEof: throw Eof(operation);
+    case Status::kBrokenPipe: throw BrokenPipe(operation);
+    case Status::kWrongDirection: throw WrongDirection(operation);
+    case Status::kBadLength: throw BadLength(operation);
+    case Status::kTruncated: throw Truncated(operation);
+    case Status::kTooShort: throw TooShort(operation);
+    case Status::kBadArgument: throw BadArgument(operation);
+    case Status::kUnsupported: throw Unsupported(operation);
+    case Status::kState: throw StateError(operation);
+    case Status::kOk:
+    case Status::kTimeout: break;
+  }
+  throw std::logic_error(std::string(operation) + ": " + std::string(to_string(status)) + " is no error");
+}
+
+void throw_errno(const char* call) { throw std::system_error(errno, std::generic_category(), call); }
+
+}  // namespace crucible

@@ -1,0 +1,26 @@
+// What wait() and event loops can sleep on, whether or not the kernel knows its state.
+#pragma once
+
+#include <poll.h>
+
+namespace crucible {
+
+/// The protocol: begin_wait() either says that the object is ready now or fills in a descriptor that poll(2)
+/// reports no later than when the object becomes ready; after the sleep end_wait() says whether it is. Every
+/// begin_wait() that returned false is followed by one end_wait(), so an object whose state lives in memory can
+/// announce a sleeper to its peer and withdraw it. Same thread rules as for the object's receiving direction.
+class Waitable {
+ public:
+  Waitable() = default;
+  Waitable(const Waitable&) = delete;
+  Waitable& operator=(const Waitable&) = delete;
+  virtual ~Waitable() = default;
+
+  /// True: ready, nothing armed. False: `slot.fd` and `slot.events` are filled in.
+  /// Throws Closed on a closed object.
+  virtual bool begin_wait(pollfd& slot) = 0;
+  /// `revents` as poll(2) left them. True: ready. False: woken for nothing, wait again.
+  virtual bool end_wait(short revents) = 0;
+};
+
+}  // namespace crucible

@@ -1,0 +1,151 @@
+#include "core/family.h"
+
+#include <pthread.h>
+#include <sodium.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <condition_variable>
+#include <csignal>
+#include <new>
+#include <thread>
+
+namespace crucible {
+namespace {
+
+constexpr std::size_t kAuthkeyBytes = 32;
+constexpr auto kGraceOfDaemons = std::chrono::seconds(1);
+
+void before_fork() {
+  Family& family = Family::get();
+  if (!family.fork_delegated) family.mutex.lock();
+}
+
+void after_fork_in_parent() {
+  Family& family = Family::get();
+  if (!family.fork_delegated) family.mutex.unlock();
+}
+
+// The siblings and their sentinels are the parent's affair.
+void after_fork_in_child() {
+  Family& family = Family::get();
+  new (&family.mutex) std::recursive_mutex;  // its owner, the forking thread, has another id here
+  family.fork_delegated = false;
+  family.parent_sentinel = std::move(family.own_sentinel);
+  family.abandon_children();
+}
+
+}  // namespace
+
+Family::Family() {
+  self.name = "MainProcess";
+  if (sodium_init() < 0) throw Error("libsodium cannot be initialised");
+  self.authkey.resize(kAuthkeyBytes);
+  randombytes_buf(self.authkey.data(), self.authkey.size());
+}
+
+Family& Family::get() {
+  static Family* const family = [] {
+    auto* created = new Family;
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    return created;
+  }();
+  return *family;
+}
+
+void Family::reap() {
+  const std::lock_guard lock(mutex);
+  std::erase_if(children, [](Process* child) { return child->collect(); });
+}
+
+void Family::forget(const Process* process) {
+  const std::lock_guard lock(mutex);
+  std::erase(children, process);
+}
+
+void Family::abandon_children() noexcept {
+  for (Process* child : children) child->sentinel_.reset();
+  children.clear();
+}
+
+void Family::dissolve() {
+  reap();
+  std::vector<Process*> left;
+  {
+    const std::lock_guard lock(mutex);
+    left = children;
+  }
+  for (Process* child : left) {
+    if (child->daemon()) child->terminate();
+  }
+  for (Process* child : left) {
+    if (child->daemon() && !child->join_for(kGraceOfDaemons)) child->kill();
+    child->join();
+  }
+}
+
+namespace {
+
+// Runs jobs, one at a time, on a thread that nobody ends.
+class LastingThread {
+ public:
+  static LastingThread& get() {
+    static LastingThread* instance = nullptr;
+    static pid_t owner = 0;
+    if (owner != getpid()) {  // the thread of a parent does not exist here
+      instance = new LastingThread;
+      owner = getpid();
+    }
+    return *instance;
+  }
+
+  void run(const std::function<void()>& job) {
+    std::unique_lock lock(mutex_);
+    job_ = &job;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return job_ == nullptr; });
+  }
+
+ private:
+  LastingThread() {
+    std::thread([this] {
+      std::unique_lock lock(mutex_);
+      while (true) {
+        changed_.wait(lock, [this] { return job_ != nullptr; });
+        (*job_)();
+        job_ = nullptr;
+        changed_.notify_all();
+      }
+    }).detach();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  const std::function<void()>* job_ = nullptr;
+};
+
+}  // namespace
+
+pid_t fork_from_lasting_thread(const std::function<void()>& in_child) {
+  pid_t pid = -1;
+  int error = 0;
+  sigset_t mask;
+  pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+  Family& family = Family::get();
+  LastingThread& thread = LastingThread::get();
+  family.fork_delegated = true;
+  thread.run([&] {
+    pid = fork();
+    error = errno;
+    if (pid == 0) {
+      pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+      in_child();
+    }
+  });
+  family.fork_delegated = false;
+  errno = error;
+  return pid;
+}
+
+}  // namespace crucible

@@ -1,0 +1,45 @@
+// What this process knows of its parent, itself and its children. Internal to core/process.
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/fd.h"
+#include "core/process.h"
+
+namespace crucible {
+
+/// One per process, never destroyed, emptied in a forked child. Lock order: this mutex before that of a Process.
+struct Family {
+  std::recursive_mutex mutex;
+  CurrentProcess self;
+  std::string identity;  ///< the numbers of the creation path: "2:1"
+  unsigned constructed = 0;
+  std::optional<ParentProcess> parent;
+  std::vector<Process*> children;  ///< started and not seen to have ended
+  Fd own_sentinel;                 ///< a pidfd of this process, for its children to inherit
+  Fd parent_sentinel;              ///< in a forked child: what own_sentinel was before the fork
+  bool exit_handler_registered = false;
+  bool fork_delegated = false;  ///< the forking thread acts for one that holds the mutex
+
+  static Family& get();
+  /// Drops those that ended from `children`.
+  void reap();
+  void forget(const Process* process);
+  /// In a forked child: they are the parent's, and so are their sentinels.
+  void abandon_children() noexcept;
+  /// At a normal end: ends the daemons, waits for the others.
+  void dissolve();
+
+ private:
+  Family();
+};
+
+/// fork() on a thread that lasts as long as this process, so that a death signal tied to the forking thread means the
+/// process. `in_child` runs in the child and must not return. Returns as fork() does, errno included.
+pid_t fork_from_lasting_thread(const std::function<void()>& in_child);
+
+}  // namespace crucible

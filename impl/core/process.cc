@@ -1,0 +1,322 @@
+#include "core/process.h"
+
+#include <cxxabi.h>
+#include <fcntl.h>
+#include <stdio_ext.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+
+#include "core/family.h"
+#include "core/wait.h"
+
+extern "C" {  // glibc 2.36 declares these functions without it
+#include <sys/pidfd.h>
+}
+
+namespace crucible {
+namespace {
+
+void flush_standard_streams() {
+  // Not fflush(nullptr): it would wait for a thread that is blocked reading stdin.
+  std::fflush(stdout);
+  std::fflush(stderr);
+  std::cout.flush();
+  std::clog.flush();
+}
+
+Fd open_sentinel(pid_t pid) {
+  Fd sentinel(pidfd_open(pid, 0));
+  if (!sentinel) throw_errno("pidfd_open");
+  return sentinel;
+}
+
+bool ended_by(int sentinel, Deadline deadline) {
+  while (true) {
+    pollfd slot = {.fd = sentinel, .events = POLLIN, .revents = 0};
+    if (sleep_on({&slot, 1}, deadline) == Wake::kReady) return true;
+    if (deadline.has_passed()) return false;
+  }
+}
+
+std::string current_exception_text() {
+  const std::type_info* type = abi::__cxa_current_exception_type();
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> name(
+      abi::__cxa_demangle(type != nullptr ? type->name() : "", nullptr, nullptr, &status), &std::free);
+  std::string text = name != nullptr ? name.get() : "an exception of unknown type";
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    text += std::string(": ") + error.what();
+  } catch (...) {  // not a std::exception: the type's name is all there is to say
+  }
+  return text;
+}
+
+// Registered last, on_exit handlers run first: what the parent had registered never runs here, what the child itself
+// registers later runs before this.
+void end_child(int code, void* /*unused*/) {
+  Family::get().dissolve();
+  flush_standard_streams();
+  _exit(code & 0xff);
+}
+
+}  // namespace
+
+Process::Process() : Process(std::unique_ptr<Target>()) {}
+
+Process::Process(std::unique_ptr<Target> target) : target_(std::move(target)), creator_(getpid()) {
+  Family& family = Family::get();
+  const std::lock_guard lock(family.mutex);
+  daemon_ = family.self.daemon;
+  authkey_ = family.self.authkey;
+  serial_ = ++family.constructed;
+  name_ = "Process-" + family.identity + std::to_string(serial_);
+}
+
+Process::~Process() {
+  if (creator_ != getpid()) return;
+  if (life_ == Life::kRunning) {
+    if (daemon_) kill();
+    join();
+  }
+  Family::get().forget(this);
+}
+
+void Process::require_creator(const char* operation) const {
+  if (creator_ != getpid()) throw StateError(std::string(operation) + ": the process was created by another one");
+}
+
+void Process::require_started(const char* operation) const {
+  require_creator(operation);
+  if (life_ == Life::kClosed) throw Closed(operation);
+  if (life_ == Life::kUnstarted) throw StateError(std::string(operation) + ": the process was not started");
+}
+
+void Process::start() {
+  Family& family = Family::get();
+  const std::lock_guard family_lock(family.mutex);
+  require_creator("start");
+  if (life_ == Life::kClosed) throw Closed("start");
+  if (life_ != Life::kUnstarted) throw StateError("start: the process was started before");
+  if (family.self.daemon) throw StateError("start: a daemon may not have children");
+  family.reap();
+  if (!family.own_sentinel) family.own_sentinel = open_sentinel(getpid());
+  if (!family.exit_handler_registered) {
+    std::atexit([] { Family::get().dissolve(); });
+    family.exit_handler_registered = true;
+  }
+  flush_standard_streams();
+
+  // A descriptor for the sentinel is set aside before there is a child that could run without one.
+  Fd reserved(fcntl(family.own_sentinel.get(), F_DUPFD_CLOEXEC, 0));
+  if (!reserved) throw_errno("fcntl(F_DUPFD_CLOEXEC)");
+  const pid_t parent = getpid();
+  pid_t pid = -1;
+  if (daemon_ && gettid() != parent) {
+    pid = fork_from_lasting_thread([&] {
+      reserved.reset();
+      run_child(parent);
+    });
+  } else {
+    pid = fork();
+    if (pid == 0) {
+      reserved.reset();
+      run_child(parent);
+    }
+  }
+  if (pid < 0) throw_errno("fork");
+  reserved.reset();
+  Fd sentinel(pidfd_open(pid, 0));
+  if (!sentinel && errno != ESRCH) {  // ESRCH: SIGCHLD is ignored, the child has ended and is gone already
+    const int error = errno;
+    ::kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+    errno = error;
+    throw_errno("pidfd_open");
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    pid_ = pid;
+    sentinel_ = std::move(sentinel);
+    life_ = sentinel_ ? Life::kRunning : Life::kEnded;
+  }
+  if (life_ == Life::kRunning) family.children.push_back(this);
+  target_.reset();
+}
+
+void Process::run_child(pid_t parent) {
+  if (daemon_) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) raise(SIGKILL);  // it died before the death signal was asked for
+  }
+  // What another thread of the parent wrote to them after the flush is the parent's to write out.
+  __fpurge(stdout);
+  __fpurge(stderr);
+
+  Family& family = Family::get();
+  family.parent.reset();
+  family.parent.emplace(parent, family.self.name, std::move(family.parent_sentinel));
+  family.identity += std::to_string(serial_) + ":";
+  family.constructed = 0;
+  family.self = {.name = name_, .daemon = daemon_, .authkey = authkey_};
+  on_exit(end_child, nullptr);
+
+  int code = 1;
+  try {
+    code = run();
+  } catch (...) {
+    std::fprintf(stderr, "Process %s: uncaught %s\n", name_.c_str(), current_exception_text().c_str());
+  }
+  std::exit(code);
+}
+
+int Process::run() { return target_ ? target_->call() : 0; }
+
+// True once the child has ended; reaps it.
+bool Process::collect() {
+  const std::lock_guard lock(mutex_);
+  if (life_ != Life::kRunning) return true;
+  siginfo_t info = {};
+  if (waitid(P_PIDFD, static_cast<id_t>(sentinel_.get()), &info, WEXITED | WNOHANG) == 0) {
+    if (info.si_pid == 0) return false;
+    exit_code_ = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+  } else if (errno != ECHILD) {  // ECHILD: ended, but somebody else had the exit code
+    throw_errno("waitid");
+  }
+  life_ = Life::kEnded;
+  return true;
+}
+
+bool Process::join_until(Deadline deadline) {
+  int sentinel = -1;
+  {
+    const std::lock_guard lock(mutex_);
+    require_started("join");
+    sentinel = sentinel_.get();
+  }
+  while (!collect()) {
+    if (!ended_by(sentinel, deadline)) return false;
+  }
+  Family::get().forget(this);
+  return true;
+}
+
+bool Process::is_alive() {
+  {
+    const std::lock_guard lock(mutex_);
+    require_creator("is_alive");
+    if (life_ == Life::kClosed) throw Closed("is_alive");
+    if (life_ == Life::kUnstarted) return false;
+  }
+  const bool ended = collect();
+  if (ended) Family::get().forget(this);
+  return !ended;
+}
+
+std::optional<int> Process::exit_code() {
+  (void)is_alive();
+  const std::lock_guard lock(mutex_);
+  return exit_code_;
+}
+
+std::optional<pid_t> Process::pid() const {
+  const std::lock_guard lock(mutex_);
+  require_creator("pid");
+  if (life_ == Life::kClosed) throw Closed("pid");
+  if (life_ == Life::kUnstarted) return std::nullopt;
+  return pid_;
+}
+
+int Process::sentinel() const {
+  const std::lock_guard lock(mutex_);
+  require_started("sentinel");
+  return sentinel_.get();
+}
+
+void Process::send_signal(int signal, const char* operation) {
+  const std::lock_guard lock(mutex_);
+  require_started(operation);
+  if (life_ == Life::kRunning && pidfd_send_signal(sentinel_.get(), signal, nullptr, 0) != 0 && errno != ESRCH) {
+    throw_errno("pidfd_send_signal");
+  }
+}
+
+void Process::terminate() { send_signal(SIGTERM, "terminate"); }
+void Process::kill() { send_signal(SIGKILL, "kill"); }
+void Process::interrupt() { send_signal(SIGINT, "interrupt"); }
+
+void Process::close() {
+  Family& family = Family::get();
+  const std::lock_guard family_lock(family.mutex);
+  require_creator("close");
+  if (!collect()) throw StateError("close: the process is still running");
+  family.forget(this);
+  const std::lock_guard lock(mutex_);
+  life_ = Life::kClosed;
+  sentinel_.reset();
+  target_.reset();
+}
+
+namespace {
+
+void require_unstarted(bool unstarted, const char* setter) {
+  if (!unstarted) throw StateError(std::string(setter) + ": the process was started");
+}
+
+}  // namespace
+
+void Process::set_name(std::string name) {
+  require_unstarted(life_ == Life::kUnstarted, "set_name");
+  name_ = std::move(name);
+}
+
+void Process::set_daemon(bool daemon) {
+  require_unstarted(life_ == Life::kUnstarted, "set_daemon");
+  daemon_ = daemon;
+}
+
+void Process::set_authkey(Bytes authkey) {
+  require_unstarted(life_ == Life::kUnstarted, "set_authkey");
+  authkey_ = std::move(authkey);
+}
+
+bool Process::begin_wait(pollfd& slot) {
+  const std::lock_guard lock(mutex_);
+  require_started("wait");
+  slot.fd = sentinel_.get();
+  slot.events = POLLIN;
+  return life_ == Life::kEnded;
+}
+
+bool Process::end_wait(short revents) { return revents != 0; }
+
+bool ParentProcess::ended_by(Deadline deadline) const { return crucible::ended_by(sentinel_.get(), deadline); }
+
+const CurrentProcess& current_process() { return Family::get().self; }
+
+const ParentProcess* parent_process() {
+  const std::optional<ParentProcess>& parent = Family::get().parent;
+  return parent ? &*parent : nullptr;
+}
+
+std::vector<Process*> active_children() {
+  Family& family = Family::get();
+  family.reap();
+  const std::lock_guard lock(family.mutex);
+  return family.children;
+}
+
+unsigned cpu_count() {
+  const long online = sysconf(_SC_NPROCESSORS_ONLN);
+  return online > 0 ? static_cast<unsigned>(online) : 1;
+}
+
+}  // namespace crucible

@@ -1,0 +1,208 @@
+// Process: a child of this process, started by fork.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <concepts>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "api/bytes.h"
+#include "api/deadline.h"
+#include "api/status.h"
+#include "api/waitable.h"
+#include "core/fd.h"
+
+namespace crucible {
+
+/// Runs a function, or an override of run(), in a child process. Except where said, members belong to the process that
+/// created the object (StateError elsewhere) and any thread may call them. Ready in wait() once ended.
+///
+/// The child inherits memory and descriptors as of start(), and only the calling thread. It ends by returning from its body or by
+/// std::exit: then its own atexit handlers run, its daemons are ended, its other children joined, its standard streams flushed; nothing inherited
+/// (handlers, buffers, static destructors) is run or flushed. Its exit code is the body's result or std::exit's argument modulo 256, 1 after an uncaught
+/// exception (reported on stderr behind the process's name), -N after signal N. At a normal end of this process daemons get SIGTERM (SIGKILL a second
+/// later) and are joined; the other children are waited for.
+class Process : public Waitable {
+ public:
+  /// Without a target the child does nothing and ends with 0.
+  Process();
+  /// `target(args...)` runs in the child; void counts as 0. Arguments are decay-copied or moved in here and destroyed in this process once the
+  /// child has them: ends of pipes are given away so. A std::unique_ptr<T> argument also fits a target that takes T&.
+  template <class F, class... Args>
+    requires(!std::derived_from<std::remove_cvref_t<F>, Process>)
+  explicit Process(F&& target, Args&&... args)
+      : Process(std::unique_ptr<Target>(std::make_unique<Call<std::decay_t<F>, std::decay_t<Args>...>>(
+            std::forward<F>(target), std::forward<Args>(args)...))) {}
+  /// Joins a running child; a daemon is killed first. A running child of another process is left alone.
+  ~Process() override;
+
+  /// Starts the child. Once only (StateError afterwards); StateError in a daemon. Flushes stdio and std::cout first; reaps ended siblings.
+  /// Throws std::system_error (fork, descriptors), and is then as before.
+  void start();
+  /// Waits for the end. Any number of threads and times. StateError before start().
+  void join() { (void)join_until(Deadline::never()); }
+  /// Whether it ended within `duration`.
+  template <class R, class P>
+  bool join_for(std::chrono::duration<R, P> duration) {
+    return join_until(Deadline::after(duration));
+  }
+  /// False before start() and from the moment its end is seen, which also reaps it.
+  bool is_alive();
+  /// Nothing before the end, and for good if somebody else reaped the child, which is seen as ended nevertheless.
+  std::optional<int> exit_code();
+  /// Nothing before start(); kept after the end.
+  std::optional<pid_t> pid() const;
+  /// A pidfd: polls readable from the child's end on, whatever its own children hold. Owned by the object. StateError before start().
+  int sentinel() const;
+  /// Send SIGTERM, SIGKILL, SIGINT. No effect on an ended child; StateError before start(). They do not wait.
+  void terminate();
+  void kill();
+  void interrupt();
+  /// Frees what the object holds. StateError while the child runs. Idempotent; afterwards all but name, daemon and authkey throw Closed.
+  void close();
+
+  /// `Process-1`, its children `Process-1:1`, unless set. The three setters: StateError after start().
+  const std::string& name() const noexcept { return name_; }
+  void set_name(std::string name);
+  /// A daemon ends with its parent, however that ends, and may not have children. Default: the creator's.
+  bool daemon() const noexcept { return daemon_; }
+  void set_daemon(bool daemon);
+  /// The secret that connections between related processes are authenticated with: inherited; 32 random bytes in the first process.
+  const Bytes& authkey() const noexcept { return authkey_; }
+  void set_authkey(Bytes authkey);
+
+  bool begin_wait(pollfd& slot) override;
+  bool end_wait(short revents) override;
+
+ protected:
+  /// The child's body; returns its exit code. By default calls the target. Runs in the child.
+  virtual int run();
+
+ private:
+  struct Target {
+    Target() = default;
+    Target(const Target&) = delete;
+    Target& operator=(const Target&) = delete;
+    virtual ~Target() = default;
+    virtual int call() = 0;
+  };
+  template <class F, class... Args>
+  struct Call;
+  enum class Life { kUnstarted, kRunning, kEnded, kClosed };
+
+  explicit Process(std::unique_ptr<Target> target);
+  bool join_until(Deadline deadline);
+  bool collect();
+  void require_creator(const char* operation) const;
+  void require_started(const char* operation) const;
+  void send_signal(int signal, const char* operation);
+  [[noreturn]] void run_child(pid_t parent);
+  friend struct Family;
+
+  std::string name_;
+  bool daemon_;
+  Bytes authkey_;
+  std::unique_ptr<Target> target_;
+  pid_t creator_;
+  unsigned serial_;
+
+  mutable std::mutex mutex_;  // guards what follows
+  Life life_ = Life::kUnstarted;
+  pid_t pid_ = 0;
+  Fd sentinel_;
+  std::optional<int> exit_code_;
+};
+
+/// This process as its parent named it.
+struct CurrentProcess {
+  std::string name;  ///< `MainProcess` in the first one
+  bool daemon = false;
+  Bytes authkey;
+};
+const CurrentProcess& current_process();
+
+/// The process that started this one.
+class ParentProcess {
+ public:
+  ParentProcess(pid_t pid, std::string name, Fd sentinel) noexcept
+      : pid_(pid), name_(std::move(name)), sentinel_(std::move(sentinel)) {}
+  pid_t pid() const noexcept { return pid_; }
+  const std::string& name() const noexcept { return name_; }
+  bool is_alive() const { return !ended_by(Deadline::immediate()); }
+  /// Whether it ended within `duration`.
+  template <class R, class P>
+  bool join_for(std::chrono::duration<R, P> duration) const {
+    return ended_by(Deadline::after(duration));
+  }
+  /// A pidfd, as Process::sentinel().
+  int sentinel() const noexcept { return sentinel_.get(); }
+
+ private:
+  bool ended_by(Deadline deadline) const;
+
+  pid_t pid_;
+  std::string name_;
+  Fd sentinel_;
+};
+/// Null in a process that no Process started.
+const ParentProcess* parent_process();
+
+/// The running children of this process that Process objects started, in order of start; reaps those that ended.
+std::vector<Process*> active_children();
+
+/// Online CPUs of the machine, at least 1.
+unsigned cpu_count();
+
+template <class F, class... Args>
+struct Process::Call final : Process::Target {
+  template <class G, class... A>
+  explicit Call(G&& target, A&&... args) : function(std::forward<G>(target)), arguments(std::forward<A>(args)...) {}
+
+  template <class T>
+  static T&& open(T& argument) {
+    return std::move(argument);
+  }
+  template <class T, class D>
+  static T& open(std::unique_ptr<T, D>& argument) {
+    return *argument;
+  }
+
+  int call() override {
+    return std::apply(
+        [this](Args&... args) {
+          if constexpr (std::is_invocable_v<F&, Args&&...>) {
+            return result([&] { return std::invoke(function, std::move(args)...); });
+          } else {
+            return result([&] { return std::invoke(function, open(args)...); });
+          }
+        },
+        arguments);
+  }
+
+  template <class Body>
+  static int result(Body body) {
+    using Result = std::invoke_result_t<Body>;
+    static_assert(std::is_void_v<Result> || std::is_convertible_v<Result, int>,
+                  "a process's target returns nothing or its exit code");
+    if constexpr (std::is_void_v<Result>) {
+      body();
+      return 0;
+    } else {
+      return static_cast<int>(body());
+    }
+  }
+
+  F function;
+  std::tuple<Args...> arguments;
+};
+
+}  // namespace crucible

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string_view>
+
+#include "api/capabilities.h"
+#include "posix_pipe/connection.h"
+
+namespace crucible {
+
+struct PosixPipe {
+  static constexpr std::string_view kName = "posix_pipe";
+  static constexpr std::string_view kLimit = "pipe_raw";
+  static constexpr Capabilities kPipe = {.pollable = true,
+                                         .outlives_sender = true,
+                                         .survives_kill = true,
+                                         .max_message_bytes = PosixPipeConnection::kMaxMessage,
+                                         .storage_bytes = 32 * 1024};
+  using Connection = PosixPipeConnection;
+};
+
+}  // namespace crucible

@@ -1,0 +1,327 @@
+#include "unix_socket/connection.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+
+#include "core/inherited.h"
+#include "core/io.h"
+
+namespace crucible {
+namespace {
+
+constexpr std::size_t kDefaultCapacity = 256 * 1024;
+
+// The kernel grants twice what is asked for, for its own overhead, but no more than twice net.core.wmem_max.
+void set_capacity(int socket, std::size_t wanted, bool insist) {
+  const int size = static_cast<int>(std::min<std::size_t>(wanted, INT_MAX / 2));
+  if (setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) != 0) throw_errno("setsockopt(SO_SNDBUF)");
+  int granted = 0;
+  socklen_t length = sizeof granted;
+  if (getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &granted, &length) != 0) throw_errno("getsockopt(SO_SNDBUF)");
+  if (insist && static_cast<std::size_t>(granted) / 2 < wanted) {
+    throw BadArgument("pipe: the system refuses a capacity of " + std::to_string(wanted));
+  }
+}
+
+// The kernel refuses a packet that is longer than the buffer less its own 32 bytes.
+std::size_t largest_packet(int socket) {
+  constexpr int kKernelReserve = 32;
+  int size = 0;
+  socklen_t length = sizeof size;
+  // What is no socket fails on use, as other descriptors do.
+  if (getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, &length) != 0) return INT_MAX;
+  return static_cast<std::size_t>(size - kKernelReserve);
+}
+
+}  // namespace
+
+UnixSocketConnection::UnixSocketConnection(Fd socket, bool readable, bool writable,
+                                           std::shared_ptr<GivenUp[]> given_up, bool first)
+    : socket_(std::move(socket)),
+      part_(std::min(kPart, largest_packet(socket_.get()) - kHeader)),
+      readable_(readable),
+      writable_(writable),
+      given_up_(std::move(given_up)),
+      outgoing_given_up_(given_up_[first ? 0 : 1]),
+      incoming_given_up_(given_up_[first ? 1 : 0]) {}
+
+std::pair<std::unique_ptr<UnixSocketConnection>, std::unique_ptr<UnixSocketConnection>> UnixSocketConnection::pair(
+    const PipeOptions& options) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("socketpair");
+  Fd first(ends[0]);
+  Fd second(ends[1]);
+  const bool insist = options.capacity_bytes != 0;
+  for (const int end : ends) set_capacity(end, insist ? options.capacity_bytes : kDefaultCapacity, insist);
+  const auto shared = make_inherited<GivenUp>(2, [](GivenUp* at) { new (at) GivenUp(false); });
+  return {std::unique_ptr<UnixSocketConnection>(
+              new UnixSocketConnection(std::move(first), true, options.duplex, shared, true)),
+          std::unique_ptr<UnixSocketConnection>(
+              new UnixSocketConnection(std::move(second), options.duplex, true, shared, false))};
+}
+
+std::unique_ptr<UnixSocketConnection> UnixSocketConnection::adopt(std::span<const int> descriptors) {
+  if (descriptors.size() != 1) throw BadArgument("adopt: a socket's end has one descriptor");
+  if (descriptors[0] < 0) throw BadArgument("adopt: a negative descriptor");
+  const std::shared_ptr<GivenUp[]> unshared(new GivenUp[2]{});
+  return std::unique_ptr<UnixSocketConnection>(
+      new UnixSocketConnection(Fd(descriptors[0]), true, true, unshared, true));
+}
+
+void UnixSocketConnection::close() noexcept {
+  if (gate_.close()) socket_.reset();
+}
+
+int UnixSocketConnection::descriptor() const {
+  if (closed()) throw Closed("descriptor");
+  return socket_.get();
+}
+
+bool UnixSocketConnection::begin_wait(pollfd& slot) {
+  if (!gate_.enter(Gate::kReceive)) throw Closed("wait");
+  slot.fd = socket_.get();
+  slot.events = readable_ ? POLLIN : 0;  // a sender's only news is that its receiver is gone
+  return false;
+}
+
+bool UnixSocketConnection::end_wait(short revents) {
+  gate_.leave(Gate::kReceive);
+  return revents != 0;
+}
+
+// --- Sending -------------------------------------------------------------------------------------------------
+
+Status UnixSocketConnection::send_bytes(ByteView message, Deadline deadline) {
+  const Gate::Pass pass(gate_, Gate::kSend);
+  if (!pass) return Status::kClosed;
+  if (!writable_) return Status::kWrongDirection;
+  return send_message(message, deadline);
+}
+
+Status UnixSocketConnection::send_many(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline) {
+  sent = 0;
+  const Gate::Pass pass(gate_, Gate::kSend);
+  if (!pass) return Status::kClosed;
+  if (!writable_) return Status::kWrongDirection;
+  Status status = Status::kOk;
+  while (status == Status::kOk && sent < messages.size()) {
+    std::size_t batched = 0;
+    status = messages[sent].size() <= kCopied ? send_batch(messages.subspan(sent), batched, deadline)
+                                              : send_message(messages[sent], deadline);
+    if (status == Status::kOk) sent += std::max<std::size_t>(batched, 1);
+  }
+  return status;
+}
+
+// A message given up half-way needs no sign: the next one's first packet says offset 0 where another was due.
+Status UnixSocketConnection::send_message(ByteView message, Deadline deadline) {
+  if (message.size() > kMaxMessage) return Status::kBadLength;
+  Header header = {.length = message.size(), .offset = 0};
+  do {
+    const ByteView part = message.subspan(header.offset, std::min(part_, message.size() - header.offset));
+    if (const Status status = send_packet(header, part, deadline); status != Status::kOk) {
+      if (header.offset > 0) outgoing_given_up_.store(true, std::memory_order_relaxed);
+      return status;
+    }
+    if (header.offset == 0) outgoing_given_up_.store(false, std::memory_order_relaxed);
+    header.offset += part.size();
+  } while (header.offset < message.size());
+  return Status::kOk;
+}
+
+Status UnixSocketConnection::send_packet(Header& header, ByteView part, Deadline deadline) {
+  const int flags = MSG_NOSIGNAL | (deadline.is_never() ? 0 : MSG_DONTWAIT);
+  std::array<std::byte, kHeader + kCopied> flat;
+  if (part.size() <= kCopied) {
+    std::memcpy(flat.data(), &header, kHeader);
+    if (!part.empty()) std::memcpy(flat.data() + kHeader, part.data(), part.size());
+  }
+  iovec parts[] = {{&header, kHeader}, {const_cast<std::byte*>(part.data()), part.size()}};
+  msghdr packet = {};
+  packet.msg_iov = parts;
+  packet.msg_iovlen = std::size(parts);
+  bool last_attempt = false;
+  while (true) {
+    const ssize_t count = part.size() <= kCopied ? ::send(socket_.get(), flat.data(), kHeader + part.size(), flags)
+                                                 : ::sendmsg(socket_.get(), &packet, flags);
+    if (count >= 0) return Status::kOk;
+    const Status status = after_failed_send(deadline, last_attempt);
+    if (status != Status::kOk) return status;
+  }
+}
+
+// kOk: try again. A socket polls writable only when three quarters of its buffer are free, so a deadline that passes in
+// poll does not yet mean that nothing fits: `last_attempt` tells whether that has been tried since.
+Status UnixSocketConnection::after_failed_send(Deadline deadline, bool& last_attempt) {
+  if (errno == EPIPE || errno == ECONNRESET) return Status::kBrokenPipe;
+  if (errno == EINTR) return gate_.closed() ? Status::kClosed : Status::kOk;
+  if (errno != EAGAIN) throw_errno("send");
+  if (last_attempt) return Status::kTimeout;
+  const Status status = await_events(socket_.get(), POLLOUT, deadline, gate_);
+  if (status != Status::kTimeout) return status;
+  last_attempt = true;
+  return Status::kOk;
+}
+
+// Small messages, many to a system call. With a deadline one by one, which tells exactly how many were sent.
+Status UnixSocketConnection::send_batch(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline) {
+  sent = 0;
+  std::array<Header, kBatch> headers;
+  std::array<std::array<iovec, 2>, kBatch> parts;
+  std::array<mmsghdr, kBatch> packets;
+  std::size_t count = 0;
+  for (; count < std::min(kBatch, messages.size()) && messages[count].size() <= kCopied; ++count) {
+    const ByteView message = messages[count];
+    headers[count] = {.length = message.size(), .offset = 0};
+    parts[count] = {iovec{&headers[count], kHeader}, iovec{const_cast<std::byte*>(message.data()), message.size()}};
+    packets[count] = {};
+    packets[count].msg_hdr.msg_iov = parts[count].data();
+    packets[count].msg_hdr.msg_iovlen = parts[count].size();
+  }
+  const int flags = MSG_NOSIGNAL | (deadline.is_never() ? 0 : MSG_DONTWAIT);
+  bool last_attempt = false;
+  while (true) {
+    const int done = sendmmsg(socket_.get(), packets.data(), static_cast<unsigned>(count), flags);
+    if (done > 0) {
+      sent = static_cast<std::size_t>(done);
+      return Status::kOk;
+    }
+    if (const Status status = after_failed_send(deadline, last_attempt); status != Status::kOk) return status;
+  }
+}
+
+// --- Receiving -----------------------------------------------------------------------------------------------
+
+Status UnixSocketConnection::recv_bytes(Bytes& message, std::size_t max_length, Deadline deadline) {
+  Destination to(message, max_length);
+  return receive(to, deadline);
+}
+
+Status UnixSocketConnection::recv_bytes_into(ByteSpan buffer, std::size_t& received, Deadline deadline,
+                                             Bytes* too_long) {
+  Destination to(buffer, received, too_long);
+  return receive(to, deadline);
+}
+
+Status UnixSocketConnection::wait_readable(Deadline deadline) {
+  const Gate::Pass pass(gate_, Gate::kReceive);
+  if (!pass) return Status::kClosed;
+  if (!readable_) return Status::kWrongDirection;
+  return await_events(socket_.get(), POLLIN, deadline, gate_);
+}
+
+Status UnixSocketConnection::receive(Destination& to, Deadline deadline) {
+  Status status = Status::kOk;
+  {
+    const Gate::Pass pass(gate_, Gate::kReceive);
+    if (!pass) return Status::kClosed;
+    if (!readable_) return Status::kWrongDirection;
+    status = receive_message(to, deadline);
+    if (status != Status::kBadLength) return status;
+    readable_ = false;
+    if (writable_) shutdown(socket_.get(), SHUT_RD);  // its sender learns that nobody will receive
+  }
+  if (!writable_) close();
+  return status;
+}
+
+Status UnixSocketConnection::receive_message(Destination& to, Deadline deadline) {
+  // Of the message under way; with the caller unless an earlier call's deadline passed inside it.
+  const bool resumed = begun_;
+  std::byte* payload = resumed ? pending_.data() : nullptr;
+  bool with_caller = false;
+  while (true) {
+    const ByteSpan direct =
+        begun_ ? ByteSpan(payload + position_, std::min(kPart, length_ - position_)) : to.buffer(kCopied);
+    Packet packet;
+    if (Status status = receive_packet(packet, direct, deadline); status != Status::kOk) {
+      if (begun_ && (status == Status::kTimeout || status == Status::kClosed)) {
+        if (with_caller) pending_.assign(payload, payload + position_), pending_.resize(length_);
+        return status;
+      }
+      const bool lost = std::exchange(begun_, false) && !incoming_given_up_.load(std::memory_order_relaxed);
+      return lost && status == Status::kEof ? Status::kTruncated : status;
+    }
+    if (packet.header.offset != 0) {
+      // The rest of a message whose beginning another process received is nobody's any more.
+      if (!begun_ || packet.header.offset != position_ || packet.header.length != length_) continue;
+      position_ += packet.direct;
+      if (position_ < length_) continue;
+      begun_ = false;
+      return with_caller ? to.done(length_) : to.put(std::move(pending_));
+    }
+    // A new message, whatever was under way before was given up by its sender.
+    const std::size_t size = packet.direct + packet.spilled.size();
+    if (packet.header.length > kMaxMessage || packet.header.length < size || !to.accepts(packet.header.length)) {
+      return Status::kBadLength;
+    }
+    length_ = static_cast<std::size_t>(packet.header.length);
+    if (size == length_ && packet.direct == 0) {
+      begun_ = false;
+      return to.put(packet.spilled);
+    }
+    // open() may hand out the memory that the packet's first bytes lie in.
+    if (begun_ || packet.direct > 0) {
+      Bytes moved;
+      if (begun_) moved.assign(direct.data(), direct.data() + packet.direct);
+      payload = to.open(length_);
+      if (begun_) {
+        std::copy(moved.begin(), moved.end(), payload);
+      } else if (payload != direct.data()) {
+        std::memcpy(payload, direct.data(), packet.direct);
+      }
+    } else {
+      payload = to.open(length_);
+    }
+    if (!packet.spilled.empty()) std::memcpy(payload + packet.direct, packet.spilled.data(), packet.spilled.size());
+    with_caller = true;
+    position_ = size;
+    begun_ = position_ < length_;
+    if (!begun_) return to.done(length_);
+  }
+}
+
+// One packet: its first bytes into `direct`, what goes beyond into this thread's spill.
+Status UnixSocketConnection::receive_packet(Packet& packet, ByteSpan direct, Deadline deadline) {
+  thread_local std::array<std::byte, kHeader + kPart> spill;
+  iovec parts[] = {{spill.data(), kHeader},
+                   {direct.data(), direct.size()},
+                   {spill.data() + kHeader, spill.size() - kHeader}};
+  msghdr message = {};
+  message.msg_iov = parts;
+  message.msg_iovlen = std::size(parts);
+  const int flags = deadline.is_never() ? 0 : MSG_DONTWAIT;
+  while (true) {
+    const ssize_t count = direct.empty() ? ::recv(socket_.get(), spill.data(), spill.size(), flags)
+                                         : ::recvmsg(socket_.get(), &message, flags);
+    if (count == 0) return Status::kEof;
+    if (count > 0) {
+      const auto size = static_cast<std::size_t>(count);
+      if (size < kHeader || (message.msg_flags & MSG_TRUNC) != 0) {
+        errno = EPROTO;
+        throw_errno("recv");
+      }
+      std::memcpy(&packet.header, spill.data(), kHeader);
+      packet.direct = std::min(size - kHeader, direct.size());
+      packet.spilled = ByteView(spill).subspan(kHeader, size - kHeader - packet.direct);
+      return Status::kOk;
+    }
+    if (errno == EAGAIN) {
+      if (const Status status = await_events(socket_.get(), POLLIN, deadline, gate_); status != Status::kOk) {
+        return status;
+      }
+    } else if (errno != EINTR && errno != ECONNRESET) {
+      // ECONNRESET comes once, ahead of what is still buffered, when the peer closed without having read everything.
+      throw_errno("recv");
+    }
+    if (gate_.closed()) return Status::kClosed;
+  }
+}
+
+}  // namespace crucible

@@ -1,0 +1,93 @@
+// Connection over an AF_UNIX SOCK_SEQPACKET socket. README.md in this folder explains the packets.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "api/connection.h"
+#include "core/destination.h"
+#include "core/fd.h"
+#include "core/gate.h"
+
+namespace crucible {
+
+class UnixSocketConnection final : public Connection {
+ public:
+  static constexpr std::uint64_t kMaxMessage = 1ULL << 32;
+
+  static std::pair<std::unique_ptr<UnixSocketConnection>, std::unique_ptr<UnixSocketConnection>> pair(
+      const PipeOptions& options);
+  /// One descriptor, of a connected SOCK_SEQPACKET socket.
+  static std::unique_ptr<UnixSocketConnection> adopt(std::span<const int> descriptors);
+  ~UnixSocketConnection() override { close(); }
+
+  Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) override;
+  Status send_many(std::span<const ByteView> messages, std::size_t& sent,
+                   Deadline deadline = Deadline::never()) override;
+  Status recv_bytes(Bytes& message, std::size_t max_length = kNoLimit, Deadline deadline = Deadline::never()) override;
+  Status recv_bytes_into(ByteSpan buffer, std::size_t& received, Deadline deadline = Deadline::never(),
+                         Bytes* too_long = nullptr) override;
+  Status wait_readable(Deadline deadline = Deadline::never()) override;
+  void close() noexcept override;
+  bool closed() const noexcept override { return gate_.closed(); }
+  bool readable() const noexcept override { return readable_; }
+  bool writable() const noexcept override { return writable_; }
+  int descriptor() const override;
+  bool begin_wait(pollfd& slot) override;
+  bool end_wait(short revents) override;
+
+ private:
+  /// In front of every packet. An empty packet could not be told from end of file.
+  struct Header {
+    std::uint64_t length;  ///< of the whole message
+    std::uint64_t offset;  ///< of this packet's part in it
+  };
+  static constexpr std::size_t kHeader = 16;
+  static_assert(sizeof(Header) == kHeader);
+  /// Payload of a packet: with its header and the kernel's own 320 bytes it fits eight pages, the largest block that the
+  /// kernel takes from its page allocator without effort.
+  static constexpr std::size_t kPart = 8 * 4096 - 512;
+  static constexpr std::size_t kBatch = 64;
+  static constexpr std::size_t kCopied = 2048;  ///< payloads up to here are copied behind their header
+
+  /// Per direction: its sender has given up a message half-way and sent nothing since.
+  using GivenUp = std::atomic<bool>;
+
+  UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<GivenUp[]> given_up, bool first);
+
+  /// What came in one packet.
+  struct Packet {
+    Header header;
+    std::size_t direct;  ///< bytes of payload where the caller wanted them
+    ByteView spilled;    ///< the others
+  };
+
+  Status send_message(ByteView message, Deadline deadline);
+  Status send_packet(Header& header, ByteView part, Deadline deadline);
+  Status send_batch(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline);
+  Status after_failed_send(Deadline deadline, bool& last_attempt);
+
+  Status receive(Destination& to, Deadline deadline);
+  Status receive_message(Destination& to, Deadline deadline);
+  Status receive_packet(Packet& packet, ByteSpan direct, Deadline deadline);
+
+  Fd socket_;
+  const std::size_t part_;  ///< payload of a packet: kPart, or what a smaller buffer admits
+  std::atomic<bool> readable_;
+  const bool writable_;
+  std::shared_ptr<GivenUp[]> given_up_;
+  GivenUp& outgoing_given_up_;
+  GivenUp& incoming_given_up_;
+  Gate gate_;
+
+  // The receiver's message whose other packets are yet to come, kept between calls.
+  bool begun_ = false;
+  std::size_t length_ = 0;
+  std::size_t position_ = 0;
+  Bytes pending_;
+};
+
+}  // namespace crucible

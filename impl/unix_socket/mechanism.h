@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string_view>
+
+#include "api/capabilities.h"
+#include "unix_socket/connection.h"
+
+namespace crucible {
+
+struct UnixSocket {
+  static constexpr std::string_view kName = "unix_socket";
+  static constexpr std::string_view kLimit = "unix_raw";
+  static constexpr Capabilities kPipe = {.pollable = true,
+                                         .outlives_sender = true,
+                                         .survives_kill = true,
+                                         .max_message_bytes = UnixSocketConnection::kMaxMessage,
+                                         .storage_bytes = 16 * 1024};
+  using Connection = UnixSocketConnection;
+};
+
+}  // namespace crucible
