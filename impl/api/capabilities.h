@@ -8,14 +8,14 @@
 namespace crucible {
 
 struct Capabilities {
-  bool cross_host = false;          ///< peers may be on different hosts
-  bool pollable = false;            ///< descriptor() is a kernel descriptor that poll(2) understands
-  bool multi_writer = false;        ///< several processes may send on one end at the same time
-  bool passes_descriptors = false;  ///< send_descriptor() and recv_descriptor() work
-  bool unbounded = false;           ///< any number of messages is accepted while nobody receives
-  bool zero_copy = false;           ///< messages can be built and read in the transport's own memory
-  bool outlives_sender = false;     ///< what a returned send handed over survives the sender's SIGKILL
-  bool survives_kill = false;       ///< any set of participants may be killed at any instruction
+  bool cross_host = false;              ///< peers may be on different hosts
+  bool pollable = false;                ///< descriptor() is a kernel descriptor that poll(2) understands
+  bool multi_writer = false;            ///< several processes may send on one end at the same time
+  bool passes_descriptors = false;      ///< send_descriptor() and recv_descriptor() work
+  bool unbounded = false;               ///< any number of messages is accepted while nobody receives
+  bool zero_copy = false;               ///< messages can be built and read in the transport's own memory
+  bool outlives_sender = false;         ///< what a returned send handed over survives the sender's SIGKILL
+  bool survives_kill = false;           ///< any set of participants may be killed at any instruction
   std::uint64_t max_message_bytes = 0;  ///< longer messages are kBadLength at once
   /// Payload, in messages of 64 bytes or more up to that sum, that a pipe with default options certainly holds while
   /// nobody receives; 0: a send may wait for its receive.

@@ -72,7 +72,7 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
   namespace adaptor {
 
   const msgpack::object& convert<crucible::Object>::operator()(const msgpack::object& in,
-                                                                crucible::Object& object) const {
+                                                               crucible::Object& object) const {
     switch (in.type) {
       case msgpack::type::NIL: object = nullptr; break;
       case msgpack::type::BOOLEAN: object = in.via.boolean; break;

@@ -142,7 +142,8 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
     packer<Stream>& operator()(packer<Stream>& out, const crucible::Object& object, std::size_t depth = 0) const {
       std::visit(
           [&]<class T>(const T& value) {
-            constexpr bool kNests = std::is_same_v<T, crucible::Object::List> || std::is_same_v<T, crucible::Object::Dict>;
+            constexpr bool kNests =
+                std::is_same_v<T, crucible::Object::List> || std::is_same_v<T, crucible::Object::Dict>;
             if (kNests && depth >= crucible::kMaxDepth) throw crucible::EncodingError("an object is nested too deeply");
             if constexpr (std::is_same_v<T, crucible::Object::List>) {
               out.pack_array(checked(value.size()));

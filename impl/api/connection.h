@@ -22,8 +22,8 @@ namespace crucible {
 /// templates below them move objects and throw. `x` waits, `try_x` does not, `x_for` waits at most a duration.
 ///
 /// One user at a time: one thread of one process sends, one thread of one process receives (both may be the same or
-/// different). An end may be handed on between messages: by fork, or as an argument of a Process. Only close() may be called
-/// from any thread at any time. A child that inherits an end holds a copy; end of file needs all copies to go.
+/// different). An end may be handed on between messages: by fork, or as an argument of a Process. Only close() may be
+/// called from any thread at any time. A child that inherits an end holds a copy; end of file needs all copies to go.
 /// Handled signals never show. SIGPIPE is ignored in the whole process from the first pipe on.
 class Connection : public Waitable {
  public:
@@ -35,8 +35,8 @@ class Connection : public Waitable {
   /// reused. Blocks while the transport is full. kTimeout: nothing arrives at the peer, the end stays usable.
   /// kBrokenPipe, kClosed, kWrongDirection; kBadLength at once if the message can never fit.
   virtual Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) = 0;
-  /// Sends messages in order, coalescing them into fewer system calls where the mechanism can. `sent` counts those handed
-  /// over, also when the status is not kOk. Outcomes as send_bytes.
+  /// Sends messages in order, coalescing them into fewer system calls where the mechanism can. `sent` counts those
+  /// handed over, also when the status is not kOk. Outcomes as send_bytes.
   virtual Status send_many(std::span<const ByteView> messages, std::size_t& sent,
                            Deadline deadline = Deadline::never()) = 0;
   /// Receives one message into `message`, which is resized. Blocks while there is none. kTimeout: a message whose
@@ -50,8 +50,8 @@ class Connection : public Waitable {
   /// if given. Otherwise as recv_bytes.
   virtual Status recv_bytes_into(ByteSpan buffer, std::size_t& received, Deadline deadline = Deadline::never(),
                                  Bytes* too_long = nullptr) = 0;
-  /// Waits until a receive would not wait for a message to begin. kOk: a message (also an empty one) or end of file is there;
-  /// nothing is consumed. kTimeout, kClosed, kWrongDirection.
+  /// Waits until a receive would not wait for a message to begin. kOk: a message (also an empty one) or end of file is
+  /// there; nothing is consumed. kTimeout, kClosed, kWrongDirection.
   virtual Status wait_readable(Deadline deadline = Deadline::never()) = 0;
 
   /// Needs passes_descriptors, else kUnsupported. The receiver gets a new descriptor (CLOEXEC) that it owns.
@@ -59,8 +59,8 @@ class Connection : public Waitable {
   virtual Status send_descriptor(int descriptor, Deadline deadline = Deadline::never());
   virtual Status recv_descriptor(int& descriptor, Deadline deadline = Deadline::never());
 
-  /// Closes this process's copy. Whoever in this process is blocked on the end returns kClosed, after which close() returns;
-  /// such a thread must not block signal wake_signal() (core/interrupt.h). Idempotent, any thread.
+  /// Closes this process's copy. Whoever in this process is blocked on the end returns kClosed, after which close()
+  /// returns; such a thread must not block signal wake_signal() (core/interrupt.h). Idempotent, any thread.
   virtual void close() noexcept = 0;
   virtual bool closed() const noexcept = 0;
   /// The directions. close() does not change them; a receive's kBadLength ends the receiving one.

@@ -24,7 +24,7 @@ class Object {
   using Dict = std::map<Object, Object>;
 
   Object() noexcept = default;
-  Object(std::nullptr_t) noexcept {}                      // NOLINT(google-explicit-constructor): values convert,
+  Object(std::nullptr_t) noexcept {}                        // NOLINT(google-explicit-constructor): values convert,
   Object(std::same_as<bool> auto value) : value_(value) {}  // NOLINT(google-explicit-constructor): as in a literal
   template <std::integral T>
     requires(!std::same_as<T, bool>)
@@ -35,13 +35,13 @@ class Object {
       value_ = static_cast<std::uint64_t>(value);
     }
   }
-  Object(double value) : value_(value) {}                    // NOLINT(google-explicit-constructor)
-  Object(const char* text) : value_(std::string(text)) {}    // NOLINT(google-explicit-constructor)
+  Object(double value) : value_(value) {}                       // NOLINT(google-explicit-constructor)
+  Object(const char* text) : value_(std::string(text)) {}       // NOLINT(google-explicit-constructor)
   Object(std::string_view text) : value_(std::string(text)) {}  // NOLINT(google-explicit-constructor)
-  Object(std::string text) : value_(std::move(text)) {}      // NOLINT(google-explicit-constructor)
-  Object(Bytes bytes) : value_(std::move(bytes)) {}          // NOLINT(google-explicit-constructor)
-  Object(List list) : value_(std::move(list)) {}             // NOLINT(google-explicit-constructor)
-  Object(Dict dict) : value_(std::move(dict)) {}             // NOLINT(google-explicit-constructor)
+  Object(std::string text) : value_(std::move(text)) {}         // NOLINT(google-explicit-constructor)
+  Object(Bytes bytes) : value_(std::move(bytes)) {}             // NOLINT(google-explicit-constructor)
+  Object(List list) : value_(std::move(list)) {}                // NOLINT(google-explicit-constructor)
+  Object(Dict dict) : value_(std::move(dict)) {}                // NOLINT(google-explicit-constructor)
 
   template <class... T>
   static Object list(T&&... items) {
@@ -84,8 +84,7 @@ class Object {
   /// As JSON writes it, bytes as b"..." with hexadecimal escapes: `[42, null, "hello"]`.
   std::string to_string() const;
 
-  using Value =
-      std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Bytes, List, Dict>;
+  using Value = std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Bytes, List, Dict>;
   const Value& value() const noexcept { return value_; }
 
  private:

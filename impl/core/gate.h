@@ -11,8 +11,8 @@
 
 namespace crucible {
 
-/// The signal that close() sends to a thread of this process that is blocked in a call on the closed object. Its handler, which
-/// does nothing, is installed when it is first needed; a thread that blocks this signal is not woken.
+/// The signal that close() sends to a thread of this process that is blocked in a call on the closed object. Its
+/// handler, which does nothing, is installed when it is first needed; a thread that blocks this signal is not woken.
 int wake_signal() noexcept;
 
 /// This thread's id without a system call, right also after fork.

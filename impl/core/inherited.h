@@ -11,8 +11,8 @@
 
 namespace crucible {
 
-/// `count` trivially destructible objects, each made by `construct(T* at)`, in anonymous shared memory: a child forked later shares them,
-/// and the kernel frees them with their last process. Throws std::system_error (no memory).
+/// `count` trivially destructible objects, each made by `construct(T* at)`, in anonymous shared memory: a child forked
+/// later shares them, and the kernel frees them with their last process. Throws std::system_error (no memory).
 template <class T, class Construct>
 std::shared_ptr<T[]> make_inherited(std::size_t count, Construct construct) {
   static_assert(std::is_trivially_destructible_v<T>);

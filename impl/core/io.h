@@ -26,7 +26,8 @@ inline Status await_events(int descriptor, short events, Deadline deadline, cons
   }
 }
 
-/// Writing to a pipe whose reader is gone must be an error and not the process's end. An application's own handler stays.
+/// Writing to a pipe whose reader is gone must be an error and not the process's end. An application's own handler
+/// stays.
 inline void ignore_sigpipe() {
   static const bool done = [] {
     struct sigaction current = {};

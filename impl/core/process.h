@@ -26,17 +26,19 @@ namespace crucible {
 /// Runs a function, or an override of run(), in a child process. Except where said, members belong to the process that
 /// created the object (StateError elsewhere) and any thread may call them. Ready in wait() once ended.
 ///
-/// The child inherits memory and descriptors as of start(), and only the calling thread. It ends by returning from its body or by
-/// std::exit: then its own atexit handlers run, its daemons are ended, its other children joined, its standard streams flushed; nothing inherited
-/// (handlers, buffers, static destructors) is run or flushed. Its exit code is the body's result or std::exit's argument modulo 256, 1 after an uncaught
-/// exception (reported on stderr behind the process's name), -N after signal N. At a normal end of this process daemons get SIGTERM (SIGKILL a second
-/// later) and are joined; the other children are waited for.
+/// The child inherits memory and descriptors as of start(), and only the calling thread. It ends by returning from its
+/// body or by std::exit: then its own atexit handlers run, its daemons are ended, its other children joined, its
+/// standard streams flushed; nothing inherited (handlers, buffers, static destructors) is run or flushed. Its exit code
+/// is the body's result or std::exit's argument modulo 256, 1 after an uncaught exception (reported on stderr behind
+/// the process's name), -N after signal N. At a normal end of this process daemons get SIGTERM (SIGKILL a second later)
+/// and are joined; the other children are waited for.
 class Process : public Waitable {
  public:
   /// Without a target the child does nothing and ends with 0.
   Process();
-  /// `target(args...)` runs in the child; void counts as 0. Arguments are decay-copied or moved in here and destroyed in this process once the
-  /// child has them: ends of pipes are given away so. A std::unique_ptr<T> argument also fits a target that takes T&.
+  /// `target(args...)` runs in the child; void counts as 0. Arguments are decay-copied or moved in here and destroyed
+  /// in this process once the child has them: ends of pipes are given away so. A std::unique_ptr<T> argument also fits
+  /// a target that takes T&.
   template <class F, class... Args>
     requires(!std::derived_from<std::remove_cvref_t<F>, Process>)
   explicit Process(F&& target, Args&&... args)
@@ -45,8 +47,8 @@ class Process : public Waitable {
   /// Joins a running child; a daemon is killed first. A running child of another process is left alone.
   ~Process() override;
 
-  /// Starts the child. Once only (StateError afterwards); StateError in a daemon. Flushes stdio and std::cout first; reaps ended siblings.
-  /// Throws std::system_error (fork, descriptors), and is then as before.
+  /// Starts the child. Once only (StateError afterwards); StateError in a daemon. Flushes stdio and std::cout first;
+  /// reaps ended siblings. Throws std::system_error (fork, descriptors), and is then as before.
   void start();
   /// Waits for the end. Any number of threads and times. StateError before start().
   void join() { (void)join_until(Deadline::never()); }
@@ -61,13 +63,15 @@ class Process : public Waitable {
   std::optional<int> exit_code();
   /// Nothing before start(); kept after the end.
   std::optional<pid_t> pid() const;
-  /// A pidfd: polls readable from the child's end on, whatever its own children hold. Owned by the object. StateError before start().
+  /// A pidfd: polls readable from the child's end on, whatever its own children hold. Owned by the object. StateError
+  /// before start().
   int sentinel() const;
   /// Send SIGTERM, SIGKILL, SIGINT. No effect on an ended child; StateError before start(). They do not wait.
   void terminate();
   void kill();
   void interrupt();
-  /// Frees what the object holds. StateError while the child runs. Idempotent; afterwards all but name, daemon and authkey throw Closed.
+  /// Frees what the object holds. StateError while the child runs. Idempotent; afterwards all but name, daemon and
+  /// authkey throw Closed.
   void close();
 
   /// `Process-1`, its children `Process-1:1`, unless set. The three setters: StateError after start().
@@ -76,7 +80,8 @@ class Process : public Waitable {
   /// A daemon ends with its parent, however that ends, and may not have children. Default: the creator's.
   bool daemon() const noexcept { return daemon_; }
   void set_daemon(bool daemon);
-  /// The secret that connections between related processes are authenticated with: inherited; 32 random bytes in the first process.
+  /// The secret that connections between related processes are authenticated with: inherited; 32 random bytes in the
+  /// first process.
   const Bytes& authkey() const noexcept { return authkey_; }
   void set_authkey(Bytes authkey);
 

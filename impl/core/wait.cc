@@ -56,8 +56,9 @@ class Round {
 
   void end() {
     for (std::size_t i = 0; i < begun_; ++i) {
-      const bool is_ready = items_[i].object() == nullptr ? slots_[i].revents != 0
-                                                          : armed_[i] && items_[i].object()->end_wait(slots_[i].revents);
+      const bool is_ready = items_[i].object() == nullptr
+                                ? slots_[i].revents != 0
+                                : armed_[i] && items_[i].object()->end_wait(slots_[i].revents);
       if (is_ready) ready_.push_back(i);
     }
     begun_ = 0;

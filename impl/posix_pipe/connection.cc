@@ -124,7 +124,8 @@ Status PosixPipeConnection::write_all(ByteView bytes, Deadline deadline, std::si
     ByteView rest = bytes.subspan(written);
     if (!deadline.is_never()) {
       // A pipe that polls writable has a free page, so PIPE_BUF bytes of its only writer do not block.
-      if (const Status status = await_events(out_.get(), POLLOUT, deadline, gate_); status != Status::kOk) return status;
+      if (const Status status = await_events(out_.get(), POLLOUT, deadline, gate_); status != Status::kOk)
+        return status;
       rest = rest.first(std::min<std::size_t>(rest.size(), PIPE_BUF));
     }
     const ssize_t count = ::write(out_.get(), rest.data(), rest.size());
@@ -187,8 +188,8 @@ Status PosixPipeConnection::send_frame(ByteView message, Deadline deadline) {
   } else {
     std::memcpy(start.data(), &header, kHeader);
     const ByteView head = ByteView(start).first(kHeader);
-    status = whole ? write_both(head, message, written)
-                   : send_segmented(head, message, header.padding, deadline, written);
+    status =
+        whole ? write_both(head, message, written) : send_segmented(head, message, header.padding, deadline, written);
   }
   if (written > 0) last_frame_ = promise.last;
   outgoing_.promised.store(written > 0 ? promise.promised : promised, std::memory_order_relaxed);
@@ -242,8 +243,8 @@ Status PosixPipeConnection::send_many(std::span<const ByteView> messages, std::s
   return Status::kOk;
 }
 
-// As many small frames as one write takes; none if the first is not small. With a deadline that is what a pipe takes whole
-// or not at all.
+// As many small frames as one write takes; none if the first is not small. With a deadline that is what a pipe takes
+// whole or not at all.
 Status PosixPipeConnection::send_gathered(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline) {
   sent = 0;
   if (const Status status = pay_debt(deadline); status != Status::kOk) return status;

@@ -18,7 +18,7 @@ namespace crucible {
 class PosixPipeConnection final : public Connection {
  public:
   static constexpr std::uint64_t kMaxMessage = 1ULL << 32;
-  static constexpr std::size_t kDefaultCapacity = 256 * 1024;
+  static constexpr std::size_t kDefaultCapacity = 1024 * 1024;
 
   static std::pair<std::unique_ptr<PosixPipeConnection>, std::unique_ptr<PosixPipeConnection>> pair(
       const PipeOptions& options);
@@ -51,9 +51,9 @@ class PosixPipeConnection final : public Connection {
   struct Header {
     std::uint8_t segmented;
     std::uint8_t reserved;
-    std::uint16_t padding;   ///< bytes after the payload, to keep a promise
-    std::uint32_t promise;   ///< the frame after this one is at least so long
-    std::uint64_t length;    ///< of the payload
+    std::uint16_t padding;  ///< bytes after the payload, to keep a promise
+    std::uint32_t promise;  ///< the frame after this one is at least so long
+    std::uint64_t length;   ///< of the payload
   };
   static constexpr std::size_t kHeader = 16;
   static_assert(sizeof(Header) == kHeader);
@@ -99,12 +99,12 @@ class PosixPipeConnection final : public Connection {
 
   // The receiver's place in a frame, kept between calls when a deadline passed inside one.
   std::array<std::byte, kLongestPromise> start_;
-  std::size_t wanted_ = 0;         // length of the frame's start that is read in one go
-  std::size_t had_ = 0;            // bytes of it that came
-  std::size_t position_ = 0;       // in the body: payload, then padding
-  bool trailer_due_ = false;       // a segment is complete but not yet confirmed
+  std::size_t wanted_ = 0;    // length of the frame's start that is read in one go
+  std::size_t had_ = 0;       // bytes of it that came
+  std::size_t position_ = 0;  // in the body: payload, then padding
+  bool trailer_due_ = false;  // a segment is complete but not yet confirmed
   bool body_begun_ = false;
-  Bytes pending_;                  // the payload so far, when it does not lie with the caller
+  Bytes pending_;  // the payload so far, when it does not lie with the caller
 };
 
 }  // namespace crucible

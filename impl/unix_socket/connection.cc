@@ -1,10 +1,6 @@
 #include "unix_socket/connection.h"
 
-#include <sys/socket.h>
-#include <sys/uio.h>
-
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -15,7 +11,7 @@
 namespace crucible {
 namespace {
 
-constexpr std::size_t kDefaultCapacity = 256 * 1024;
+constexpr std::size_t kDefaultCapacity = 1024 * 1024;
 
 // The kernel grants twice what is asked for, for its own overhead, but no more than twice net.core.wmem_max.
 void set_capacity(int socket, std::size_t wanted, bool insist) {
@@ -41,8 +37,8 @@ std::size_t largest_packet(int socket) {
 
 }  // namespace
 
-UnixSocketConnection::UnixSocketConnection(Fd socket, bool readable, bool writable,
-                                           std::shared_ptr<GivenUp[]> given_up, bool first)
+UnixSocketConnection::UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<GivenUp[]> given_up,
+                                           bool first)
     : socket_(std::move(socket)),
       part_(std::min(kPart, largest_packet(socket_.get()) - kHeader)),
       readable_(readable),
@@ -101,7 +97,7 @@ Status UnixSocketConnection::send_bytes(ByteView message, Deadline deadline) {
   const Gate::Pass pass(gate_, Gate::kSend);
   if (!pass) return Status::kClosed;
   if (!writable_) return Status::kWrongDirection;
-  return send_message(message, deadline);
+  return message.size() <= kCopied ? send_small(message, deadline) : send_large(message, deadline);
 }
 
 Status UnixSocketConnection::send_many(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline) {
@@ -109,50 +105,77 @@ Status UnixSocketConnection::send_many(std::span<const ByteView> messages, std::
   const Gate::Pass pass(gate_, Gate::kSend);
   if (!pass) return Status::kClosed;
   if (!writable_) return Status::kWrongDirection;
-  Status status = Status::kOk;
-  while (status == Status::kOk && sent < messages.size()) {
-    std::size_t batched = 0;
-    status = messages[sent].size() <= kCopied ? send_batch(messages.subspan(sent), batched, deadline)
-                                              : send_message(messages[sent], deadline);
-    if (status == Status::kOk) sent += std::max<std::size_t>(batched, 1);
-  }
-  return status;
-}
-
-// A message given up half-way needs no sign: the next one's first packet says offset 0 where another was due.
-Status UnixSocketConnection::send_message(ByteView message, Deadline deadline) {
-  if (message.size() > kMaxMessage) return Status::kBadLength;
-  Header header = {.length = message.size(), .offset = 0};
-  do {
-    const ByteView part = message.subspan(header.offset, std::min(part_, message.size() - header.offset));
-    if (const Status status = send_packet(header, part, deadline); status != Status::kOk) {
-      if (header.offset > 0) outgoing_given_up_.store(true, std::memory_order_relaxed);
-      return status;
+  while (sent < messages.size()) {
+    Batch batch;
+    for (const ByteView message : messages.subspan(sent, std::min(kBatch, messages.size() - sent))) {
+      if (message.size() > kCopied) break;
+      batch.add({.length = message.size(), .offset = 0}, message);
     }
-    if (header.offset == 0) outgoing_given_up_.store(false, std::memory_order_relaxed);
-    header.offset += part.size();
-  } while (header.offset < message.size());
+    std::size_t done = 1;
+    const Status status = batch.count > 0 ? send_batch(batch, done, deadline) : send_large(messages[sent], deadline);
+    if (status != Status::kOk) return status;
+    sent += done;
+  }
   return Status::kOk;
 }
 
-Status UnixSocketConnection::send_packet(Header& header, ByteView part, Deadline deadline) {
-  const int flags = MSG_NOSIGNAL | (deadline.is_never() ? 0 : MSG_DONTWAIT);
+// One flat copy behind the header is cheaper than gathering so few bytes.
+Status UnixSocketConnection::send_small(ByteView message, Deadline deadline) {
   std::array<std::byte, kHeader + kCopied> flat;
-  if (part.size() <= kCopied) {
-    std::memcpy(flat.data(), &header, kHeader);
-    if (!part.empty()) std::memcpy(flat.data() + kHeader, part.data(), part.size());
+  const Header header = {.length = message.size(), .offset = 0};
+  std::memcpy(flat.data(), &header, kHeader);
+  if (!message.empty()) std::memcpy(flat.data() + kHeader, message.data(), message.size());
+  const int flags = MSG_NOSIGNAL | (deadline.is_never() ? 0 : MSG_DONTWAIT);
+  bool last_attempt = false;
+  while (::send(socket_.get(), flat.data(), kHeader + message.size(), flags) < 0) {
+    if (const Status status = after_failed_send(deadline, last_attempt); status != Status::kOk) return status;
   }
-  iovec parts[] = {{&header, kHeader}, {const_cast<std::byte*>(part.data()), part.size()}};
-  msghdr packet = {};
-  packet.msg_iov = parts;
-  packet.msg_iovlen = std::size(parts);
+  outgoing_given_up_.store(false, std::memory_order_relaxed);
+  return Status::kOk;
+}
+
+// A message given up half-way needs no clean-up: the next one's first packet says offset 0 where another was due.
+Status UnixSocketConnection::send_large(ByteView message, Deadline deadline) {
+  if (message.size() > kMaxMessage) return Status::kBadLength;
+  std::size_t offset = 0;
+  while (offset < message.size()) {
+    Batch batch;
+    for (std::size_t next = offset; next < message.size() && batch.count < kBatch; next += part_) {
+      batch.add({.length = message.size(), .offset = next},
+                message.subspan(next, std::min(part_, message.size() - next)));
+    }
+    std::size_t sent = 0;
+    if (const Status status = send_batch(batch, sent, deadline); status != Status::kOk) {
+      if (offset > 0) outgoing_given_up_.store(true, std::memory_order_relaxed);
+      return status;
+    }
+    offset = std::min(message.size(), offset + sent * part_);
+  }
+  return Status::kOk;
+}
+
+void UnixSocketConnection::Batch::add(const Header& header, ByteView part) noexcept {
+  headers[count] = header;
+  parts[count] = {iovec{&headers[count], kHeader}, iovec{const_cast<std::byte*>(part.data()), part.size()}};
+  packets[count] = {};
+  packets[count].msg_hdr.msg_iov = parts[count].data();
+  packets[count].msg_hdr.msg_iovlen = parts[count].size();
+  ++count;
+}
+
+// At least one packet on kOk.
+Status UnixSocketConnection::send_batch(Batch& batch, std::size_t& sent, Deadline deadline) {
+  const int flags = MSG_NOSIGNAL | (deadline.is_never() ? 0 : MSG_DONTWAIT);
   bool last_attempt = false;
   while (true) {
-    const ssize_t count = part.size() <= kCopied ? ::send(socket_.get(), flat.data(), kHeader + part.size(), flags)
-                                                 : ::sendmsg(socket_.get(), &packet, flags);
-    if (count >= 0) return Status::kOk;
-    const Status status = after_failed_send(deadline, last_attempt);
-    if (status != Status::kOk) return status;
+    const int done = sendmmsg(socket_.get(), batch.packets.data(), static_cast<unsigned>(batch.count), flags);
+    if (done > 0) {
+      sent = static_cast<std::size_t>(done);
+      outgoing_given_up_.store(false, std::memory_order_relaxed);
+      return Status::kOk;
+    }
+    sent = 0;
+    if (const Status status = after_failed_send(deadline, last_attempt); status != Status::kOk) return status;
   }
 }
 
@@ -167,33 +190,6 @@ Status UnixSocketConnection::after_failed_send(Deadline deadline, bool& last_att
   if (status != Status::kTimeout) return status;
   last_attempt = true;
   return Status::kOk;
-}
-
-// Small messages, many to a system call. With a deadline one by one, which tells exactly how many were sent.
-Status UnixSocketConnection::send_batch(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline) {
-  sent = 0;
-  std::array<Header, kBatch> headers;
-  std::array<std::array<iovec, 2>, kBatch> parts;
-  std::array<mmsghdr, kBatch> packets;
-  std::size_t count = 0;
-  for (; count < std::min(kBatch, messages.size()) && messages[count].size() <= kCopied; ++count) {
-    const ByteView message = messages[count];
-    headers[count] = {.length = message.size(), .offset = 0};
-    parts[count] = {iovec{&headers[count], kHeader}, iovec{const_cast<std::byte*>(message.data()), message.size()}};
-    packets[count] = {};
-    packets[count].msg_hdr.msg_iov = parts[count].data();
-    packets[count].msg_hdr.msg_iovlen = parts[count].size();
-  }
-  const int flags = MSG_NOSIGNAL | (deadline.is_never() ? 0 : MSG_DONTWAIT);
-  bool last_attempt = false;
-  while (true) {
-    const int done = sendmmsg(socket_.get(), packets.data(), static_cast<unsigned>(count), flags);
-    if (done > 0) {
-      sent = static_cast<std::size_t>(done);
-      return Status::kOk;
-    }
-    if (const Status status = after_failed_send(deadline, last_attempt); status != Status::kOk) return status;
-  }
 }
 
 // --- Receiving -----------------------------------------------------------------------------------------------
@@ -290,9 +286,8 @@ Status UnixSocketConnection::receive_message(Destination& to, Deadline deadline)
 // One packet: its first bytes into `direct`, what goes beyond into this thread's spill.
 Status UnixSocketConnection::receive_packet(Packet& packet, ByteSpan direct, Deadline deadline) {
   thread_local std::array<std::byte, kHeader + kPart> spill;
-  iovec parts[] = {{spill.data(), kHeader},
-                   {direct.data(), direct.size()},
-                   {spill.data() + kHeader, spill.size() - kHeader}};
+  iovec parts[] = {
+      {spill.data(), kHeader}, {direct.data(), direct.size()}, {spill.data() + kHeader, spill.size() - kHeader}};
   msghdr message = {};
   message.msg_iov = parts;
   message.msg_iovlen = std::size(parts);

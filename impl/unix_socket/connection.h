@@ -1,6 +1,10 @@
 // Connection over an AF_UNIX SOCK_SEQPACKET socket. README.md in this folder explains the packets.
 #pragma once
 
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -47,10 +51,9 @@ class UnixSocketConnection final : public Connection {
   };
   static constexpr std::size_t kHeader = 16;
   static_assert(sizeof(Header) == kHeader);
-  /// Payload of a packet: with its header and the kernel's own 320 bytes it fits eight pages, the largest block that the
-  /// kernel takes from its page allocator without effort.
-  static constexpr std::size_t kPart = 8 * 4096 - 512;
-  static constexpr std::size_t kBatch = 64;
+  /// Payload of a packet: what the kernel takes in one block of 16 KiB and 17 pages, less its own bookkeeping.
+  static constexpr std::size_t kPart = (16 + 64) * 1024 - 512;
+  static constexpr std::size_t kBatch = 32;     ///< packets per system call at most
   static constexpr std::size_t kCopied = 2048;  ///< payloads up to here are copied behind their header
 
   /// Per direction: its sender has given up a message half-way and sent nothing since.
@@ -65,9 +68,18 @@ class UnixSocketConnection final : public Connection {
     ByteView spilled;    ///< the others
   };
 
-  Status send_message(ByteView message, Deadline deadline);
-  Status send_packet(Header& header, ByteView part, Deadline deadline);
-  Status send_batch(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline);
+  /// Packets to be sent by one system call.
+  struct Batch {
+    std::array<Header, kBatch> headers;
+    std::array<std::array<iovec, 2>, kBatch> parts;
+    std::array<mmsghdr, kBatch> packets;
+    std::size_t count = 0;
+    void add(const Header& header, ByteView part) noexcept;
+  };
+
+  Status send_small(ByteView message, Deadline deadline);
+  Status send_large(ByteView message, Deadline deadline);
+  Status send_batch(Batch& batch, std::size_t& sent, Deadline deadline);
   Status after_failed_send(Deadline deadline, bool& last_attempt);
 
   Status receive(Destination& to, Deadline deadline);

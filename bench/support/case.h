@@ -1,0 +1,47 @@
+// Case: one cell of the experiment, by the name that scripts and reports know it by.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "support/duel.h"
+#include "support/placement.h"
+#include "support/transfer.h"
+
+namespace crucible::bench {
+
+using Json = nlohmann::ordered_json;
+
+/// What an operation is, for the metrics made of it.
+enum class Measure {
+  kLatency,  ///< operations follow one another and each is timed
+  kRate,     ///< a stream, timed as a whole
+};
+
+struct Case {
+  std::string primitive, workload, name;
+  std::size_t bytes = 0;
+  Placement placement = Placement::kFree;
+  std::string call = "direct";
+  std::string wait = "kernel";
+  std::string limit;
+  Measure measure = Measure::kLatency;
+  double messages_per_operation = 1;
+  /// Throws UnsupportedCell. This process is already where it belongs; workers go to cpus->second.
+  std::function<std::unique_ptr<Duel>(const Cpus& cpus)> make;
+
+  /// primitive/workload/name/bytes/placement/call
+  std::string full_name() const;
+};
+
+/// One side's figures under their keys in the records file.
+Json metrics(const Case& cell, const Tally& tally, std::uint64_t operations);
+/// The line of a measured case.
+Json record(const Case& cell, const Duel& duel, const Cpus& cpus, const Outcome& outcome);
+/// The line of a case that cannot be measured.
+Json unsupported_record(const Case& cell, const std::string& reason);
+
+}  // namespace crucible::bench

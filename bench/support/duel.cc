@@ -1,0 +1,100 @@
+#include "support/duel.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace crucible::bench {
+namespace {
+
+constexpr double kBlockNs = 800e3;
+constexpr std::uint64_t kFewestOperations = 20;
+constexpr double kShortestWarmUpNs = 20e6;
+constexpr double kLongestWarmUpNs = 100e6;
+constexpr double kSteady = 0.05;
+
+}  // namespace
+
+void Tally::add(const Block& block) {
+  block_ns.push_back(block.elapsed_ns);
+  usage += block.usage;
+  latencies.add(block.latencies);
+}
+
+double Outcome::median_ratio() const {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < subject.block_ns.size(); ++i) {
+    ratios.push_back(static_cast<double>(subject.block_ns[i]) / static_cast<double>(limit.block_ns[i]));
+  }
+  return median(std::move(ratios));
+}
+
+double median(std::vector<double> values) {
+  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+double warm_up(Side& side) {
+  constexpr std::ptrdiff_t kLast = 5;  // one block alone may have been disturbed
+  std::uint64_t operations = 1;
+  double spent = 0;
+  bool steady = false;
+  std::vector<double> paces;
+  while (spent < kShortestWarmUpNs || (!steady && spent < kLongestWarmUpNs)) {
+    const auto elapsed = static_cast<double>(side.run(operations).elapsed_ns);
+    const double pace = elapsed / static_cast<double>(operations);
+    steady = !paces.empty() && std::abs(pace - paces.back()) <= kSteady * pace;
+    paces.push_back(pace);
+    spent += elapsed;
+    if (elapsed < kBlockNs / 2) operations = std::min(operations * 2, Side::kMostOperations);
+  }
+  paces.erase(paces.begin(), paces.end() - std::min<std::ptrdiff_t>(kLast, std::ssize(paces)));
+  return median(std::move(paces));
+}
+
+std::unique_ptr<Side> fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidates) {
+  constexpr int kTries = 5;
+  constexpr double kTryNs = 200e3;
+  std::unique_ptr<Side> best;
+  auto best_pace = std::numeric_limits<double>::infinity();
+  for (const auto& make : candidates) {
+    auto side = make();
+    if (candidates.size() == 1) return side;
+    const auto first = static_cast<double>(side->run(1).elapsed_ns);
+    const auto operations = static_cast<std::uint64_t>(std::clamp(kTryNs / std::max(first, 1.0), 2.0, 1000.0));
+    auto pace = std::numeric_limits<double>::infinity();
+    for (int i = 0; i < kTries; ++i) {
+      pace = std::min(pace, static_cast<double>(side->run(operations).elapsed_ns) / static_cast<double>(operations));
+    }
+    if (pace < best_pace) {
+      best_pace = pace;
+      best = std::move(side);
+    }
+  }
+  return best;
+}
+
+Duel::Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit)
+    : subject_(std::move(subject)), limit_(std::move(limit)) {
+  const double slower = std::max(warm_up(*subject_), warm_up(*limit_));
+  operations_ = std::clamp(static_cast<std::uint64_t>(kBlockNs / slower), kFewestOperations, Side::kMostOperations);
+}
+
+std::int64_t Duel::run_pairs(int count, Outcome& outcome) {
+  outcome.operations = operations_;
+  std::int64_t subject_ns = 0;
+  for (int i = 0; i < count; ++i) {
+    const int limit_first = static_cast<int>(random_() & 1U);
+    outcome.order.push_back(limit_first);
+    if (limit_first == 1) outcome.limit.add(limit_->run(operations_));
+    outcome.subject.add(subject_->run(operations_));
+    if (limit_first == 0) outcome.limit.add(limit_->run(operations_));
+    subject_ns += outcome.subject.block_ns.back();
+  }
+  return subject_ns;
+}
+
+}  // namespace crucible::bench

@@ -1,0 +1,66 @@
+// Duel: subject and limit in many short blocks, alternating in random order, so that whatever the machine does meets
+// both.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <random>
+#include <span>
+#include <vector>
+
+#include "support/latencies.h"
+#include "support/side.h"
+#include "support/usage.h"
+
+namespace crucible::bench {
+
+/// Everything that one side's blocks gave.
+struct Tally {
+  std::vector<std::int64_t> block_ns;
+  Usage usage;
+  Latencies latencies;
+
+  void add(const Block& block);
+};
+
+struct Outcome {
+  std::uint64_t operations = 0;  ///< in each block
+  Tally subject, limit;
+  std::vector<int> order;  ///< per pair: 0 if the subject's block came first, 1 if the limit's did
+
+  std::uint64_t total_operations() const noexcept { return operations * subject.block_ns.size(); }
+  /// Median over the pairs of subject time / limit time.
+  double median_ratio() const;
+};
+
+class Duel {
+ public:
+  static constexpr std::uint64_t kSeed = 20261122;
+
+  /// Warms both sides up and settles the length of the blocks: at most a millisecond of the slower side, but at least
+  /// 20 operations.
+  Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit);
+
+  std::uint64_t operations() const noexcept { return operations_; }
+  const Side& subject() const noexcept { return *subject_; }
+  const Side& limit() const noexcept { return *limit_; }
+  /// Runs `count` pairs of blocks into `outcome`; the nanoseconds of the subject's.
+  std::int64_t run_pairs(int count, Outcome& outcome);
+
+ private:
+  std::unique_ptr<Side> subject_;
+  std::unique_ptr<Side> limit_;
+  std::uint64_t operations_;
+  std::mt19937_64 random_{kSeed};
+};
+
+/// Runs `side` until its pace is steady; nanoseconds per operation.
+double warm_up(Side& side);
+
+/// The fastest of several ways to do the same: a limit must not be slow for want of a better setting.
+std::unique_ptr<Side> fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidates);
+
+double median(std::vector<double> values);
+
+}  // namespace crucible::bench

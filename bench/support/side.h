@@ -1,0 +1,44 @@
+// Side: one of the two that are measured against each other, the subject or its limit.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <stdexcept>
+
+#include "support/usage.h"
+
+namespace crucible::bench {
+
+/// This cell cannot be measured; says why. It is reported, never left out or clipped.
+class UnsupportedCell : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// One block of operations.
+struct Block {
+  std::int64_t elapsed_ns = 0;
+  Usage usage;  ///< of all processes of this side, the timed operations only
+  std::span<const std::int64_t>
+      latencies;  ///< per operation; empty where a stream is timed as a whole; until the next block
+};
+
+/// Between two blocks a side uses no CPU, so that it cannot disturb the other.
+class Side {
+ public:
+  static constexpr std::uint64_t kMostOperations = 1U << 16U;
+
+  Side() = default;
+  Side(const Side&) = delete;
+  Side& operator=(const Side&) = delete;
+  virtual ~Side() = default;
+
+  /// Times `operations` (1 to kMostOperations) after one that is not timed. Throws VerificationError when bytes are
+  /// wrong.
+  virtual Block run(std::uint64_t operations) = 0;
+  /// What a reader must know to judge whether the comparison is fair: buffers read back, copies, settings.
+  virtual nlohmann::json fairness() const = 0;
+};
+
+}  // namespace crucible::bench

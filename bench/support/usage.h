@@ -1,0 +1,37 @@
+// What a process cost so far, as the kernel accounts it.
+#pragma once
+
+#include <sys/resource.h>
+
+#include <cstdint>
+
+namespace crucible::bench {
+
+struct Usage {
+  std::int64_t user_us = 0;
+  std::int64_t system_us = 0;
+  std::int64_t context_switches = 0;
+
+  /// `who` as getrusage(2) takes it.
+  static Usage now(int who = RUSAGE_SELF) noexcept {
+    rusage raw{};
+    getrusage(who, &raw);
+    return {microseconds(raw.ru_utime), microseconds(raw.ru_stime), raw.ru_nvcsw + raw.ru_nivcsw};
+  }
+
+  Usage& operator+=(const Usage& other) noexcept {
+    user_us += other.user_us;
+    system_us += other.system_us;
+    context_switches += other.context_switches;
+    return *this;
+  }
+  friend Usage operator-(const Usage& after, const Usage& before) noexcept {
+    return {after.user_us - before.user_us, after.system_us - before.system_us,
+            after.context_switches - before.context_switches};
+  }
+
+ private:
+  static std::int64_t microseconds(const timeval& time) noexcept { return time.tv_sec * 1'000'000LL + time.tv_usec; }
+};
+
+}  // namespace crucible::bench
