@@ -3,6 +3,7 @@
 #include <cxxabi.h>
 #include <fcntl.h>
 #include <stdio_ext.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -135,7 +136,9 @@ void Process::start() {
   if (pid < 0) throw_errno("fork");
   reserved.reset();
   Fd sentinel(pidfd_open(pid, 0));
-  if (!sentinel && errno != ESRCH) {  // ESRCH: SIGCHLD is ignored, the child has ended and is gone already
+  const bool gone = !sentinel && errno == ESRCH;     // SIGCHLD is ignored, the child has ended, nobody can be asked
+  if (gone) sentinel = Fd(eventfd(1, EFD_CLOEXEC));  // readable for good
+  if (!sentinel) {
     const int error = errno;
     ::kill(pid, SIGKILL);
     waitpid(pid, nullptr, 0);
@@ -146,9 +149,9 @@ void Process::start() {
     const std::lock_guard lock(mutex_);
     pid_ = pid;
     sentinel_ = std::move(sentinel);
-    life_ = sentinel_ ? Life::kRunning : Life::kEnded;
+    life_ = gone ? Life::kEnded : Life::kRunning;
   }
-  if (life_ == Life::kRunning) family.children.push_back(this);
+  if (!gone) family.children.push_back(this);
   target_.reset();
 }
 

@@ -29,9 +29,13 @@ PipeEnds make_pipe(std::size_t capacity) {
   PipeEnds made{Fd(ends[0]), Fd(ends[1])};
   // Past /proc/sys/fs/pipe-user-pages-soft only a capacity that was asked for is insisted on.
   // One more page than asked for, since a pipe whose last page has room left does not poll writable.
-  const std::size_t wanted = capacity != 0 ? capacity + kPage : PosixPipeConnection::kDefaultCapacity;
-  if (wanted > INT_MAX || fcntl(made.writer.get(), F_SETPIPE_SZ, static_cast<int>(wanted)) < 0) {
-    if (capacity != 0) throw BadArgument("pipe: the system refuses a capacity of " + std::to_string(capacity));
+  const auto resize = [&made](std::size_t bytes) {
+    return bytes <= INT_MAX && fcntl(made.writer.get(), F_SETPIPE_SZ, static_cast<int>(bytes)) >= 0;
+  };
+  if (capacity == 0) {
+    (void)resize(PosixPipeConnection::kDefaultCapacity);
+  } else if (!resize(capacity + kPage) && !resize(capacity)) {
+    throw BadArgument("pipe: the system refuses a capacity of " + std::to_string(capacity));
   }
   return made;
 }
@@ -203,7 +207,7 @@ Status PosixPipeConnection::send_segmented(ByteView head, ByteView message, std:
   static constexpr std::array<std::byte, 1> kConfirmed{std::byte{1}};
   Status status = write_all(head, deadline, written);  // whole or not at all: it is shorter than PIPE_BUF
   std::size_t position = 0;
-  while (status == Status::kOk && position < message.size()) {
+  for (bool first = true; status == Status::kOk && (first || position < message.size()); first = false) {
     const ByteView payload = message.subspan(position, std::min(kSegment, message.size() - position));
     position += payload.size();
     const ByteView fill = ByteView(kZeros).first(position == message.size() ? padding : 0);
@@ -322,7 +326,9 @@ Status PosixPipeConnection::receive_frame(Destination& to, Deadline deadline) {
     if (const Status status = receive_start(deadline); status != Status::kOk) return status;
     Header header;
     std::memcpy(&header, start_.data(), kHeader);
-    if (header.length > kMaxMessage || !to.accepts(header.length)) return Status::kBadLength;
+    if (header.length > kMaxMessage) return Status::kBadLength;
+    // A segmented frame may yet be given up; its length counts only once it is complete.
+    if (header.segmented == 0 && !to.accepts(header.length)) return Status::kBadLength;
     const std::size_t length = static_cast<std::size_t>(header.length);
     bool aborted = false;
     Status status = Status::kOk;
@@ -363,11 +369,15 @@ Status PosixPipeConnection::receive_body(const Header& header, Destination& to, 
   const std::size_t length = static_cast<std::size_t>(header.length);
   const std::size_t body = length + header.padding;
   const bool resumed = body_begun_;
-  if (resumed) pending_.resize(length);
-  std::byte* payload = resumed ? pending_.data() : to.open(length);
+  if (!resumed) discarding_ = !to.accepts(length);
+  std::byte* payload = nullptr;
+  if (!discarding_) {
+    if (resumed) pending_.resize(length);
+    payload = resumed ? pending_.data() : to.open(length);
+  }
   if (!resumed) {
     position_ = wanted_ - kHeader;
-    std::memcpy(payload, start_.data() + kHeader, std::min(position_, length));
+    if (!discarding_) std::memcpy(payload, start_.data() + kHeader, std::min(position_, length));
     body_begun_ = true;
     trailer_due_ = header.segmented != 0 && position_ == body;
   }
@@ -383,7 +393,7 @@ Status PosixPipeConnection::receive_body(const Header& header, Destination& to, 
       continue;
     }
     const std::size_t stop = header.segmented != 0 ? std::min(body, (position_ / kSegment + 1) * kSegment) : body;
-    if (position_ < length) {
+    if (position_ < length && !discarding_) {
       status = read_some(payload + position_, std::min(stop, length) - position_, deadline, got);
     } else {
       status = read_some(discarded.data(), std::min(stop - position_, discarded.size()), deadline, got);
@@ -392,13 +402,19 @@ Status PosixPipeConnection::receive_body(const Header& header, Destination& to, 
     trailer_due_ = header.segmented != 0 && got > 0 && position_ == stop;
   }
   if (status == Status::kTimeout || status == Status::kClosed) {
-    if (!resumed) pending_.assign(payload, payload + std::min(position_, length));
+    if (!resumed && !discarding_) pending_.assign(payload, payload + std::min(position_, length));
     return status;
   }
   body_begun_ = false;
   // A frame that its sender had given up and never got round to aborting is no loss.
   if (status == Status::kEof && incoming_.debt.load(std::memory_order_relaxed) == 0) status = Status::kTruncated;
-  if (status == Status::kOk && !aborted) status = resumed ? to.put(std::move(pending_)) : to.done(length);
+  if (status == Status::kOk && !aborted) {
+    if (discarding_ || !to.accepts(length)) {
+      status = Status::kBadLength;
+    } else {
+      status = resumed ? to.put(std::move(pending_)) : to.done(length);
+    }
+  }
   pending_ = {};
   return status;
 }

@@ -104,7 +104,8 @@ class PosixPipeConnection final : public Connection {
   std::size_t position_ = 0;  // in the body: payload, then padding
   bool trailer_due_ = false;  // a segment is complete but not yet confirmed
   bool body_begun_ = false;
-  Bytes pending_;  // the payload so far, when it does not lie with the caller
+  bool discarding_ = false;  // the frame is longer than the receiver takes
+  Bytes pending_;            // the payload so far, when it does not lie with the caller
 };
 
 }  // namespace crucible

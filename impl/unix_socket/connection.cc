@@ -228,58 +228,52 @@ Status UnixSocketConnection::receive(Destination& to, Deadline deadline) {
 }
 
 Status UnixSocketConnection::receive_message(Destination& to, Deadline deadline) {
-  // Of the message under way; with the caller unless an earlier call's deadline passed inside it.
-  const bool resumed = begun_;
-  std::byte* payload = resumed ? pending_.data() : nullptr;
-  bool with_caller = false;
+  bool with_caller = !begun_;  // and not in pending_, where an earlier call that its deadline ended left it
+  std::byte* payload = pending_.data();
   while (true) {
-    const ByteSpan direct =
-        begun_ ? ByteSpan(payload + position_, std::min(kPart, length_ - position_)) : to.buffer(kCopied);
+    ByteSpan direct = to.buffer(kCopied);
+    if (begun_) {
+      direct = discarding_ ? ByteSpan() : ByteSpan(payload + position_, std::min(kPart, length_ - position_));
+    }
     Packet packet;
-    if (Status status = receive_packet(packet, direct, deadline); status != Status::kOk) {
+    if (const Status status = receive_packet(packet, direct, deadline); status != Status::kOk) {
       if (begun_ && (status == Status::kTimeout || status == Status::kClosed)) {
-        if (with_caller) pending_.assign(payload, payload + position_), pending_.resize(length_);
+        if (with_caller && !discarding_) {
+          pending_.assign(payload, payload + position_);
+          pending_.resize(length_);
+        }
         return status;
       }
       const bool lost = std::exchange(begun_, false) && !incoming_given_up_.load(std::memory_order_relaxed);
       return lost && status == Status::kEof ? Status::kTruncated : status;
     }
+    const std::size_t size = packet.direct + packet.spilled.size();
     if (packet.header.offset != 0) {
       // The rest of a message whose beginning another process received is nobody's any more.
       if (!begun_ || packet.header.offset != position_ || packet.header.length != length_) continue;
-      position_ += packet.direct;
-      if (position_ < length_) continue;
-      begun_ = false;
-      return with_caller ? to.done(length_) : to.put(std::move(pending_));
-    }
-    // A new message, whatever was under way before was given up by its sender.
-    const std::size_t size = packet.direct + packet.spilled.size();
-    if (packet.header.length > kMaxMessage || packet.header.length < size || !to.accepts(packet.header.length)) {
-      return Status::kBadLength;
-    }
-    length_ = static_cast<std::size_t>(packet.header.length);
-    if (size == length_ && packet.direct == 0) {
-      begun_ = false;
-      return to.put(packet.spilled);
-    }
-    // open() may hand out the memory that the packet's first bytes lie in.
-    if (begun_ || packet.direct > 0) {
-      Bytes moved;
-      if (begun_) moved.assign(direct.data(), direct.data() + packet.direct);
-      payload = to.open(length_);
-      if (begun_) {
-        std::copy(moved.begin(), moved.end(), payload);
-      } else if (payload != direct.data()) {
-        std::memcpy(payload, direct.data(), packet.direct);
-      }
+      position_ += size;
     } else {
-      payload = to.open(length_);
+      // A new message; one that was under way has been given up by its sender, and its memory may have caught this
+      // packet's first bytes.
+      if (packet.header.length > kMaxMessage || packet.header.length < size) return Status::kBadLength;
+      Bytes caught;
+      if (begun_) caught.assign(direct.begin(), direct.begin() + static_cast<std::ptrdiff_t>(packet.direct));
+      const std::byte* first = begun_ ? caught.data() : direct.data();
+      begun_ = true;
+      with_caller = true;
+      length_ = static_cast<std::size_t>(packet.header.length);
+      position_ = size;
+      discarding_ = !to.accepts(length_);
+      if (!discarding_) {
+        payload = to.open(length_);
+        if (packet.direct > 0 && payload != first) std::memcpy(payload, first, packet.direct);
+        if (!packet.spilled.empty()) std::memcpy(payload + packet.direct, packet.spilled.data(), packet.spilled.size());
+      }
     }
-    if (!packet.spilled.empty()) std::memcpy(payload + packet.direct, packet.spilled.data(), packet.spilled.size());
-    with_caller = true;
-    position_ = size;
-    begun_ = position_ < length_;
-    if (!begun_) return to.done(length_);
+    if (position_ < length_) continue;
+    begun_ = false;
+    if (discarding_ || !to.accepts(length_)) return Status::kBadLength;
+    return with_caller ? to.done(length_) : to.put(std::move(pending_));
   }
 }
 

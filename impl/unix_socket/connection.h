@@ -97,6 +97,7 @@ class UnixSocketConnection final : public Connection {
 
   // The receiver's message whose other packets are yet to come, kept between calls.
   bool begun_ = false;
+  bool discarding_ = false;  // it is longer than the receiver takes
   std::size_t length_ = 0;
   std::size_t position_ = 0;
   Bytes pending_;

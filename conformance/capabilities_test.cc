@@ -1,0 +1,84 @@
+// Compares what the code declares with the reviewed table capabilities.json, so that no capability is quietly
+// withdrawn when a test gets hard, nor claimed without review.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "api/mechanism.h"
+
+namespace crucible::testing {
+namespace {
+
+using Json = nlohmann::json;
+
+Json declared(const Capabilities& capabilities) {
+  // A field more or less does not compile: it must be entered below and in the table.
+  const auto& [cross_host, pollable, multi_writer, passes_descriptors, unbounded, zero_copy, outlives_sender,
+               survives_kill, max_message_bytes, storage_bytes] = capabilities;
+  return {{"cross_host", cross_host},
+          {"pollable", pollable},
+          {"multi_writer", multi_writer},
+          {"passes_descriptors", passes_descriptors},
+          {"unbounded", unbounded},
+          {"zero_copy", zero_copy},
+          {"outlives_sender", outlives_sender},
+          {"survives_kill", survives_kill},
+          {"max_message_bytes", max_message_bytes},
+          {"storage_bytes", storage_bytes}};
+}
+
+Json declared_by_all() {
+  Json all = Json::object();
+  for (const Mechanism& mechanism : mechanisms()) all[mechanism.name] = {{"pipe", declared(mechanism.pipe)}};
+  return all;
+}
+
+Json reviewed() {
+  std::ifstream file(CRUCIBLE_CAPABILITIES_FILE);
+  return Json::parse(file);
+}
+
+// What of `one` is not the same in `other`, as lines `unix_socket.pipe.pollable: true, but false in ...`.
+std::string difference(const Json& one, const Json& other, const std::string& other_name) {
+  std::string lines;
+  const Json here = one.flatten();
+  const Json there = other.flatten();
+  for (const auto& [path, value] : here.items()) {
+    if (there.contains(path) && there.at(path) == value) continue;
+    lines += path + ": " + value.dump() + ", but " + (there.contains(path) ? there.at(path).dump() : "missing") +
+             " in " + other_name + "\n";
+  }
+  return lines;
+}
+
+TEST(Capabilities, EveryDeclarationIsAsReviewed) {
+  const Json declarations = declared_by_all();
+  ASSERT_FALSE(declarations.empty());
+  EXPECT_EQ(difference(declarations, reviewed(), "capabilities.json"), "");
+}
+
+TEST(Capabilities, EverythingReviewedIsDeclared) {
+  const Json table = reviewed();
+  ASSERT_FALSE(table.empty());
+  EXPECT_EQ(difference(table, declared_by_all(), "the code"), "");
+}
+
+TEST(Capabilities, ComparisonSeesEveryKindOfChange) {
+  const Json table = declared_by_all();
+  const std::string name = table.begin().key();
+  Json flipped = table;
+  flipped[name]["pipe"]["pollable"] = !table[name]["pipe"]["pollable"].get<bool>();
+  Json smaller = table;
+  smaller[name]["pipe"]["max_message_bytes"] = 1;
+  Json without = table;
+  without.erase(name);
+  Json shorter = table;
+  shorter[name]["pipe"].erase("storage_bytes");
+  for (const Json& changed : {flipped, smaller, without, shorter}) EXPECT_NE(difference(table, changed, "it"), "");
+  EXPECT_EQ(difference(table, table, "it"), "");
+}
+
+}  // namespace
+}  // namespace crucible::testing

@@ -1,0 +1,352 @@
+// Clauses P40, P41, P44 to P47 and H31, H32: capabilities' operations, exhausted descriptors, leaks, forks beside
+// threads.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "api/connection.h"
+#include "conformance/pipe_support.h"
+#include "conformance/random.h"
+#include "conformance/support/events.h"
+#include "conformance/support/peer.h"
+#include "conformance/support/proc.h"
+#include "core/fd.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CRUCIBLE_SANITIZED 1
+#else
+#define CRUCIBLE_SANITIZED 0
+#endif
+
+namespace crucible::testing {
+namespace {
+
+class PipeFaults : public MechanismTest {};
+
+constexpr std::size_t kLarge = std::size_t{8} << 20U;
+
+TEST_P(PipeFaults, P40_DescriptorPollsReadableAsWaitReadableDoes) {
+  CRUCIBLE_REQUIRE(pollable);
+  auto [here, there] = pipe();
+  const auto readable = [&end = *here] {
+    pollfd slot = {.fd = end.descriptor(), .events = POLLIN, .revents = 0};
+    return ::poll(&slot, 1, 0) == 1;
+  };
+  EXPECT_FALSE(readable());
+  give(*there, {});
+  EXPECT_TRUE(readable());
+  EXPECT_EQ(take(*here).size(), 0U);
+  EXPECT_FALSE(readable());
+  EXPECT_NE(::fcntl(here->descriptor(), F_GETFD) & FD_CLOEXEC, 0);
+  there->close();
+  EXPECT_TRUE(readable());
+  EXPECT_THROW((void)there->descriptor(), Closed);
+}
+
+TEST_P(PipeFaults, P41_OperationsOfUndeclaredCapabilitiesAreRefused) {
+  auto [here, there] = pipe();
+  int descriptor = -1;
+  if (!mechanism().pipe.passes_descriptors) {
+    EXPECT_EQ(here->send_descriptor(STDIN_FILENO), Status::kUnsupported);
+    EXPECT_EQ(there->recv_descriptor(descriptor, Deadline::immediate()), Status::kUnsupported);
+  }
+  if (mechanism().pipe.pollable) {
+    EXPECT_GE(here->descriptor(), 0);
+  } else {
+    EXPECT_THROW((void)here->descriptor(), Unsupported);
+  }
+  EXPECT_EQ(mechanism().listen == nullptr, mechanism().connect == nullptr);
+  EXPECT_FALSE(there->poll()) << "a refused operation sent something";
+}
+
+// Leaves this process exactly `count` descriptors to open.
+class Exhaustion {
+ public:
+  explicit Exhaustion(std::size_t count) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit few = {.rlim_cur = 256, .rlim_max = before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &few);
+    for (int copy = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0); copy >= 0;
+         copy = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) {
+      held_.emplace_back(copy);
+    }
+    held_.resize(held_.size() - count);
+  }
+  Exhaustion(const Exhaustion&) = delete;
+  Exhaustion& operator=(const Exhaustion&) = delete;
+  ~Exhaustion() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_ = {};
+  std::vector<Fd> held_;
+};
+
+std::size_t open_descriptors() { return proc::list_directory("/proc/self/fd").size(); }
+
+TEST_P(PipeFaults, P44_MakingAPipeWithoutDescriptorsIsAnErrorOrAPipe) {
+  Peer peer([] {
+    std::size_t failures = 0;
+    const std::size_t before = open_descriptors();
+    for (std::size_t left = 0; left < 8; ++left) {
+      std::optional<ConnectionPair> made;
+      {
+        const Exhaustion exhausted(left);
+        try {
+          made = pipe();
+        } catch (const std::system_error& error) {
+          EXPECT_EQ(error.code(), std::errc::too_many_files_open);
+          EXPECT_NE(std::string(error.what()), "");
+          ++failures;
+        }
+      }
+      if (made) {
+        give(*made->first, text("works"));
+        EXPECT_EQ(as_text(take(*made->second)), "works");
+        made.reset();
+      }
+      EXPECT_EQ(open_descriptors(), before) << "with " << left << " left";
+    }
+    EXPECT_GT(failures, 0U) << "a pipe without a descriptor";
+    EXPECT_LT(failures, 8U);
+  });
+  peer.join();
+}
+
+// Large messages may need descriptors on either side.
+TEST_P(PipeFaults, P44_SendingWithoutDescriptorsIsAnErrorOrAMessage) {
+  auto [here, there] = pipe();
+  Peer peer([&end = *here] {
+    for (std::size_t left = 0; left < 3; ++left) {
+      bool sent = false;
+      {
+        const Exhaustion exhausted(left);
+        try {
+          give(end, pattern(kLarge, left));
+          sent = true;
+        } catch (const std::system_error& error) {
+          EXPECT_EQ(error.code(), std::errc::too_many_files_open);
+        }
+      }
+      give(end, text(sent ? "sent" : "failed"));
+    }
+    give(end, pattern(kLarge, 9));
+  });
+  for (std::size_t left = 0; left < 3; ++left) {
+    Bytes message = take(*there);
+    const bool arrived = message.size() == kLarge;
+    if (arrived) {
+      EXPECT_TRUE(same(message, pattern(kLarge, left)));
+      message = take(*there);
+    }
+    EXPECT_EQ(as_text(message), arrived ? "sent" : "failed");
+  }
+  EXPECT_TRUE(same(take(*there), pattern(kLarge, 9)));
+  peer.join();
+}
+
+TEST_P(PipeFaults, P44_ReceivingWithoutDescriptorsIsAnErrorOrAMessage) {
+  auto [here, there] = pipe();
+  Peer peer([end = std::move(there), &here = here] {
+    here.reset();
+    for (std::size_t left = 0; left < 3; ++left) {
+      Bytes message;
+      {
+        const Exhaustion exhausted(left);
+        try {
+          EXPECT_EQ(end->recv_bytes(message), Status::kOk);
+        } catch (const std::system_error& error) {
+          EXPECT_TRUE(error.code() == std::errc::too_many_files_open) << error.what();
+          message.clear();
+        }
+      }
+      // What an error kept from arriving either comes now or is gone as a whole.
+      if (message.empty()) message = take(*end);
+      if (message.size() == kLarge) {
+        EXPECT_TRUE(same(message, pattern(kLarge, left)));
+        message = take(*end);
+      }
+      EXPECT_EQ(as_text(message), "between");
+    }
+    EXPECT_EQ(next_status(*end), Status::kEof);
+  });
+  for (std::size_t left = 0; left < 3; ++left) {
+    give(*here, pattern(kLarge, left));
+    give(*here, text("between"));
+  }
+  here.reset();
+  peer.join();
+}
+
+std::size_t peak_address_space_kib() {
+  const std::string status = proc::read_file("/proc/self/status");
+  return std::stoul(status.substr(status.find("VmPeak:") + 7));
+}
+
+// What stands in for a damaged or hostile peer: raw bytes where frames should be.
+TEST_P(PipeFaults, H32_GarbageIsNeitherBelievedNorWaitedForForEver) {
+  CRUCIBLE_REQUIRE(pollable);
+  Peer peer([] {
+    Random random;
+    constexpr std::size_t kLimit = std::size_t{1} << 20U;
+    const std::size_t before = peak_address_space_kib();
+    for (int round = 0; round < 300; ++round) {
+      auto [reader, writer] = pipe({.duplex = false});
+      Bytes noise = random.bytes(random.between(1, 300));
+      if (random.one_in(2)) std::fill(noise.begin(), noise.end(), std::byte{0xff});  // -1 in every field
+      ASSERT_EQ(::write(writer->descriptor(), noise.data(), noise.size()), static_cast<ssize_t>(noise.size()));
+      writer.reset();
+      Status status = Status::kOk;
+      while (status == Status::kOk) {
+        Bytes message;
+        try {
+          status = reader->recv_bytes(message, kLimit);
+        } catch (const std::system_error&) {  // a protocol error is as good a refusal
+          status = Status::kBadLength;
+        }
+        EXPECT_LE(message.size(), kLimit);
+      }
+      EXPECT_NE(status, Status::kTimeout);
+    }
+    EXPECT_LT(peak_address_space_kib() - before, 16 * kLimit / 1'024);
+  });
+  peer.join();
+}
+
+struct Resources {
+  std::size_t descriptors;
+  std::size_t threads;
+  long resident_kib;
+
+  static Resources now() {
+    const std::string status = proc::read_file("/proc/self/status");
+    const std::size_t at = status.find("VmRSS:");
+    return {open_descriptors(), proc::threads_of(::getpid()).size(), std::stol(status.substr(at + 6))};
+  }
+};
+
+void expect_no_growth(const Resources& first, const Resources& second) {
+  EXPECT_EQ(second.descriptors, first.descriptors);
+  EXPECT_EQ(second.threads, first.threads);
+  constexpr long kSlackKib = CRUCIBLE_SANITIZED ? 65'536 : 1'024;
+  EXPECT_LT(second.resident_kib, first.resident_kib + kSlackKib);
+}
+
+TEST_P(PipeFaults, P45_AHundredThousandMessagesLeaveNothingBehind) {
+  auto [here, there] = pipe();
+  Peer child([end = std::move(there), &here = here] {
+    here.reset();
+    Bytes message;
+    while (end->recv_bytes(message) == Status::kOk) {
+      if (message.size() == 1) give(*end, message);  // asked whether everything before it has been received
+    }
+  });
+  const Bytes messages[] = {Bytes(0), Bytes(30), Bytes(900), Bytes(5'000), Bytes(100), Bytes(2)};
+  const auto half = [&] {
+    for (int i = 0; i < 50'000; ++i) give(*here, i % 1'000 == 0 ? Bytes(300'000) : messages[i % 6]);
+    give(*here, Bytes(1));
+    EXPECT_EQ(take(*here).size(), 1U);
+    return Resources::now();
+  };
+  const Resources first = half();
+  expect_no_growth(first, half());
+  here.reset();
+  child.join();
+}
+
+TEST_P(PipeFaults, P45_AThousandPipesLeaveNothingBehind) {
+  const auto half = [] {
+    for (int i = 0; i < 500; ++i) {
+      auto [here, there] = pipe({.duplex = i % 2 == 0});
+      give(*there, pattern(100, 1));
+      if (i % 3 == 0) {
+        EXPECT_TRUE(same(take(*here), pattern(100, 1)));
+      }
+    }
+    return Resources::now();
+  };
+  const Resources first = half();
+  expect_no_growth(first, half());
+}
+
+TEST_P(PipeFaults, P46_AForkBesideBusyThreadsDisturbsNobody) {
+  auto [here, there] = pipe();
+  auto [inner, outer] = pipe();
+  constexpr int kMessages = 2'000;
+  std::thread sender([&end = *inner] {
+    for (int i = 0; i < kMessages; ++i) give(end, pattern(static_cast<std::size_t>(i), 1));
+  });
+  std::thread receiver([&end = *outer] {
+    for (int i = 0; i < kMessages; ++i) ASSERT_TRUE(same(take(end), pattern(static_cast<std::size_t>(i), 1)));
+  });
+  for (int child = 0; child < 20; ++child) {
+    Peer user([&end = *there] {
+      give(end, as_bytes(std::string(static_cast<std::size_t>(3'000), 'c')));
+      EXPECT_EQ(as_text(take(end)), "seen");
+      auto [own, other] = pipe();
+      give(*own, text("own"));
+      EXPECT_EQ(as_text(take(*other)), "own");
+    });
+    EXPECT_EQ(take(*here).size(), 3'000U);
+    give(*here, text("seen"));
+    user.join();
+  }
+  sender.join();
+  receiver.join();
+}
+
+TEST_P(PipeFaults, P47_TwoThreadsUseOneEndInOppositeDirections) {
+  auto [here, there] = pipe();
+  constexpr std::size_t kMessages = 3'000;
+  const auto stream = [](Connection& end) {
+    std::thread sender([&end] {
+      for (std::size_t i = 0; i < kMessages; ++i) give(end, pattern(i * 11 % 9'000, i));
+    });
+    for (std::size_t i = 0; i < kMessages; ++i) EXPECT_TRUE(same(take(end), pattern(i * 11 % 9'000, i)));
+    sender.join();
+  };
+  Peer child([&end = *there, stream] { stream(end); });
+  stream(*here);
+  child.join();
+}
+
+TEST_P(PipeFaults, H31_PeersThatBothSendFirstTimeOutInsteadOfHanging) {
+  CRUCIBLE_REQUIRE_BOUND;
+  auto [here, there] = pipe();
+  SharedBox<std::atomic<int>> theirs{-1};
+  Event done;
+  Peer child([&end = *there, &theirs, &done] {
+    *theirs = static_cast<int>(end.send_bytes_for(pattern(kLarge, 2), 100ms));
+    done.set();
+    give(end, text("child next"));
+    if (as_text(take(end)) != "parent next") {
+      EXPECT_EQ(as_text(take(end)), "parent next");
+    }
+  });
+  const Status mine = here->send_bytes_for(pattern(kLarge, 1), 100ms);
+  done.wait();
+  const auto outcome = static_cast<Status>(theirs->load());
+  for (const Status status : {mine, outcome}) EXPECT_TRUE(status == Status::kOk || status == Status::kTimeout);
+  if (outcome == Status::kOk) {
+    EXPECT_TRUE(same(take(*here), pattern(kLarge, 2)));
+  }
+  EXPECT_EQ(as_text(take(*here)), "child next");
+  give(*here, text("parent next"));
+  child.join();
+}
+
+}  // namespace
+
+CRUCIBLE_INSTANTIATE(PipeFaults);
+
+}  // namespace crucible::testing

@@ -1,0 +1,170 @@
+// The tutorial programs T1, T2, T3 and T6, as a first reader would write them, and what they must show.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/mechanism.h"
+#include "conformance/support/capture.h"
+#include "conformance/support/children.h"
+#include "conformance/support/events.h"
+#include "conformance/support/fixture.h"
+#include "conformance/support/peer.h"
+#include "core/process.h"
+
+namespace crucible::testing {
+namespace {
+
+class Tutorial : public CleanFixture {};
+class TutorialPipe : public MechanismTest {};
+
+// What `program`, as a process of its own, writes to stdout.
+std::string output_of(const std::function<void()>& program) {
+  Capture capture;
+  Peer running([&] {
+    capture.replace(STDOUT_FILENO);
+    program();
+  });
+  std::string text = capture.text();
+  running.join();
+  return text;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+// All of them are inside at some time, or none leaves: that they overlap needs no clock.
+struct Meeting {
+  std::atomic<int> arrived = 0;
+  void attend(int parties) {
+    ++arrived;
+    arrived.notify_all();
+    while (arrived < parties) ::sched_yield();
+  }
+};
+
+TEST_F(Tutorial, T1_OneProcessAndOneThatIsTerminated) {
+  const std::string text = output_of([] {
+    Process worker([](int id) { std::printf("Worker %d is running.\n", id); }, 1);
+    worker.start();
+    worker.join();
+    EXPECT_EQ(worker.exit_code(), 0);
+
+    Process asleep(sleep_forever);
+    asleep.start();
+    const pid_t pid = asleep.pid().value();
+    asleep.terminate();
+    asleep.join();
+    EXPECT_EQ(asleep.exit_code(), -15);
+    EXPECT_TRUE(is_forgotten(pid));
+  });
+  EXPECT_EQ(text, "Worker 1 is running.\n");
+}
+
+void expect_three_users_then_the_master(const std::string& text) {
+  std::vector<std::string> lines = lines_of(text);
+  ASSERT_EQ(lines.size(), 4U) << text;
+  EXPECT_EQ(lines.back(), "MasterProcess End");
+  std::sort(lines.begin(), lines.end() - 1);
+  EXPECT_EQ(lines.at(0), "SubProcess user_0");
+  EXPECT_EQ(lines.at(1), "SubProcess user_1");
+  EXPECT_EQ(lines.at(2), "SubProcess user_2");
+}
+
+TEST_F(Tutorial, T2_ThreeProcessesFromOneFunction) {
+  const std::string text = output_of([] {
+    const SharedBox<Meeting> meeting;
+    const auto work = [&meeting](const std::string& user) {
+      meeting->attend(3);
+      std::cout << "SubProcess " + user + "\n";
+    };
+    std::vector<std::unique_ptr<Process>> processes;
+    for (int i = 0; i < 3; ++i) processes.push_back(std::make_unique<Process>(work, "user_" + std::to_string(i)));
+    for (const auto& process : processes) process->start();
+    for (const auto& process : processes) process->join();
+    std::cout << "MasterProcess End\n";
+  });
+  expect_three_users_then_the_master(text);
+}
+
+class UserProcess final : public Process {
+ public:
+  UserProcess(std::string user, Meeting& meeting) : user_(std::move(user)), meeting_(meeting) { set_name(user_); }
+
+ private:
+  int run() override {
+    if (current_process().name != user_ || current_process().daemon) return 1;
+    meeting_.attend(4);
+    std::printf("SubProcess %s\n", user_.c_str());
+    return 0;
+  }
+
+  std::string user_;
+  Meeting& meeting_;
+};
+
+TEST_F(Tutorial, T3_ThreeProcessesByDeriving) {
+  const std::string text = output_of([] {
+    const SharedBox<Meeting> meeting;
+    std::vector<std::unique_ptr<UserProcess>> processes;
+    for (int i = 0; i < 3; ++i) {
+      processes.push_back(std::make_unique<UserProcess>("user_" + std::to_string(i), *meeting));
+      EXPECT_EQ(processes.back()->name(), "user_" + std::to_string(i));
+      EXPECT_FALSE(processes.back()->is_alive());
+      EXPECT_EQ(processes.back()->pid(), std::nullopt);
+      EXPECT_FALSE(processes.back()->daemon());
+    }
+    for (const auto& process : processes) process->start();
+    for (const auto& process : processes) {
+      EXPECT_TRUE(process->is_alive());
+      EXPECT_GT(process->pid().value(), 0);
+      EXPECT_EQ(process->exit_code(), std::nullopt);
+    }
+    meeting->attend(4);  // the three leave when their states have been looked at
+    for (const auto& process : processes) process->join();
+    for (const auto& process : processes) {
+      EXPECT_FALSE(process->is_alive());
+      EXPECT_EQ(process->exit_code(), 0);
+    }
+    std::printf("MasterProcess End\n");
+  });
+  expect_three_users_then_the_master(text);
+}
+
+TEST_P(TutorialPipe, T6_ListThroughAPipeThenEndOfFile) {
+  const std::string text = output_of([] {
+    auto ipc = crucible::context(mechanism().name);
+    auto [here, there] = ipc.pipe();
+    Process child([](Connection& end) { end.send(Object::list(42, nullptr, "hello")); }, std::move(there));
+    child.start();
+    std::cout << here->recv<Object>().to_string() << '\n';
+    try {
+      (void)here->recv<Object>();
+    } catch (const Eof&) {
+      std::cout << "end of file\n";
+    }
+    child.join();
+    EXPECT_EQ(child.exit_code(), 0);
+  });
+  EXPECT_EQ(text, "[42, null, \"hello\"]\nend of file\n");
+}
+
+CRUCIBLE_INSTANTIATE(TutorialPipe);
+
+}  // namespace
+}  // namespace crucible::testing

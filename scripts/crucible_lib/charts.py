@@ -1,0 +1,320 @@
+"""The charts of a run, each from its results alone. MEASURING: the question is the title; dots on log axes."""
+from matplotlib import pyplot
+
+from . import conformance, style, summary, text
+
+FOLDER = "charts"
+PLACEMENT_TITLES = {"cross": "across two CPUs", "same": "on one CPU", "free": "unpinned"}
+PREFERRED_SIZES = (64, 4096, 65536, 1048576)
+MOST_NAMED_LIMITS = 3
+STANDING_NOTE = ("(failed), (unchecked): it did not pass the conformance suite, so these numbers are not valid "
+                 "(hatched, or dotted with hollow markers).")
+
+
+def draw(results, run_dir):
+    """Draws every chart for which there is data; returns (file stem, caption) of each, in the order of the report."""
+    folder = run_dir / FOLDER
+    folder.mkdir(exist_ok=True)
+    drawn = []
+    with pyplot.rc_context(style.RC):
+        for stem, caption, make in CHARTS:
+            canvas = make(results)
+            if canvas:
+                canvas.save(folder, stem)
+                drawn.append((stem, caption))
+            else:
+                for kind in ("svg", "png"):
+                    (folder / f"{stem}.{kind}").unlink(missing_ok=True)
+    return drawn
+
+
+def _pipe(results, workload, role="mechanism"):
+    found = summary.measured(results, primitive="pipe", workload=workload, call="direct", role=role)
+    return [r for r in found if r["bytes"] > 0]
+
+
+def _placements(found):
+    present = {r["placement"] for r in found}
+    return [p for p in PLACEMENT_TITLES if p in present]
+
+
+def _subtitles(results, found, what):
+    samples = [r["metrics"].get("samples", 0) for r in found]
+    waits = ", ".join(sorted({r["wait"] for r in found}))
+    counts = f"n = {min(samples):,}" + (f" to {max(samples):,}" if min(samples) != max(samples) else "")
+    example = [results["run"]["example"]] if "example" in results["run"] else []
+    return example + [f"{what}; wait: {waits}; {counts} per point", summary.machine(results)]
+
+
+def _label(results, record):
+    note = {"failed": " (failed)", "unchecked": " (unchecked)", "passed": ""}
+    return summary.label(record) + note[conformance.standing(results, record)]
+
+
+def _gaps(results, workload):
+    return [r for r in results["records"] if r["role"] == "mechanism" and r["primitive"] == "pipe"
+            and r["workload"] == workload and r["call"] == "direct" and "metrics" not in r]
+
+
+def _some_sizes(sizes):
+    """At most four, those that people ask for where they were measured."""
+    sizes = sorted(sizes)
+    if len(sizes) <= 4:
+        return sizes
+    chosen = [s for s in PREFERRED_SIZES if s in sizes]
+    return chosen if len(chosen) >= 3 else [sizes[round(i * (len(sizes) - 1) / 3)] for i in range(4)]
+
+
+def overview(results):
+    found = [r for r in _pipe(results, "round_trip") if "latency_p50_ns" in r["metrics"]]
+    if not found:
+        return None
+    gaps, placements, sizes = _gaps(results, "round_trip"), _placements(found), _some_sizes({r["bytes"] for r in found})
+    limits = {(r["name"], r["bytes"], r["placement"]): r for r in _pipe(results, "round_trip", "limit")}
+    most = max(len({_label(results, r) for r in found + gaps if (r["bytes"], r["placement"]) == (size, place)})
+               for size in sizes for place in placements)
+    canvas = style.Canvas(
+        len(sizes), len(placements), (3.2, 0.2 + 0.24 * most), "How long does a round trip take?",
+        _subtitles(results, found, "Round trip of one message each way, log scale, lower is better"),
+        ["● p50   ○ p99, where at least 10 samples lie beyond it   | p50 of its limit: the same in raw code, measured in "
+         "between.  Fastest at the top of each panel."]
+        + [STANDING_NOTE] * any(conformance.standing(results, r) != "passed" for r in found),
+        left=1.5, right=0.35, gap=(1.55, 0.6), least_width=7.2, sharex="col")
+    for row, size in enumerate(sizes):
+        for column, place in enumerate(placements):
+            cell = [r for r in found if (r["bytes"], r["placement"]) == (size, place)]
+            missing = [r for r in gaps if (r["bytes"], r["placement"]) == (size, place)]
+            _overview_panel(results, canvas.axes[row][column], cell, missing, limits)
+            canvas.axes[row][column].set_title(f"{text.size(size)}, {PLACEMENT_TITLES[place]}", loc="left")
+    for column in range(len(placements)):
+        low, high = canvas.axes[0][column].get_xlim()
+        for row in range(len(sizes)):
+            canvas.axes[row][column].set_xlim(low / 1.15, high * 1.15)
+        style.log_ticks(canvas.axes[0][column].xaxis, style.plain_nanoseconds)
+    return canvas
+
+
+def _overview_panel(results, axis, cell, missing, limits):
+    axis.set_xscale("log")
+    cell = sorted(cell, key=lambda r: r["metrics"]["latency_p50_ns"])
+    for y, record in enumerate(cell):
+        colour, marker = style.of(record["name"])
+        p50, p99 = record["metrics"]["latency_p50_ns"], record["metrics"].get("latency_p99_ns")
+        if p99:
+            axis.plot([p50, p99], [y, y], color=colour, linewidth=1.2)
+            axis.plot([p99], [y], marker, color=colour, markerfacecolor="white", markersize=6)
+        axis.plot([p50], [y], marker, color=colour, markersize=7)
+        limit = limits.get((record.get("limit"), record["bytes"], record["placement"]))
+        if limit and "latency_p50_ns" in limit["metrics"]:
+            axis.plot([limit["metrics"]["latency_p50_ns"]], [y], "|", color=style.GREY, markersize=15, markeredgewidth=2)
+        if conformance.standing(results, record) != "passed":
+            axis.axhspan(y - 0.45, y + 0.45, facecolor="none", edgecolor="#999999", hatch="////", linewidth=0)
+    for y, record in enumerate(missing, start=len(cell)):
+        words = "unsupported" if "unsupported" in record else "not measured"
+        axis.text(0.02, y, f"{words}: {_shortened(record.get('unsupported') or record['not_measured'])}", va="center",
+                  transform=axis.get_yaxis_transform(), style="italic", color=style.GREY, fontsize=8)
+    names = [_label(results, r) for r in cell] + [r["name"] for r in missing]
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(max(len(names), 1) - 0.4, -0.6)
+    axis.grid(axis="y", visible=False)
+    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="x", labelbottom=True)
+
+
+def _shortened(reason, most=34):
+    return reason if len(reason) <= most else reason[:most - 1] + "…"
+
+
+def _series(found):
+    """Records of one line each, in the order of their names; by size."""
+    lines = {}
+    for record in sorted(found, key=lambda r: (summary.label(r), r["bytes"])):
+        lines.setdefault(summary.label(record), []).append(record)
+    return lines.values()
+
+
+def _curves(results, axis, found, value, band):
+    """Lines of mechanisms with dots and their bands; returns what end_labels() needs."""
+    ends = []
+    for records in _series(found):
+        colour, marker = style.of(records[0]["name"])
+        x, y = [r["bytes"] for r in records], [value(r) for r in records]
+        valid = conformance.standing(results, records[0]) == "passed"
+        edges = [band(r) for r in records]
+        if valid and all(edges):
+            axis.fill_between(x, [low for low, _ in edges], [high for _, high in edges], color=colour, alpha=0.18,
+                              linewidth=0)
+        axis.plot(x, y, linestyle=style.LINES[records[0]["wait"]] if valid else ":", linewidth=1.5, marker=marker,
+                  markersize=5.5, color=colour, markerfacecolor=colour if valid else "white")
+        ends.append((y[-1], _label(results, records[0]), colour))
+    return ends
+
+
+def _limit_curves(axis, found, value):
+    """Dashed grey lines; named only while they are few enough to tell apart."""
+    ends, lines = [], list(_series(found))
+    for number, records in enumerate(lines):
+        y = [value(r) for r in records]
+        axis.plot([r["bytes"] for r in records], y, linewidth=1.1, color=style.GREY, marker=".", markersize=3,
+                  linestyle=style.LIMIT_LINES[number % len(style.LIMIT_LINES)], zorder=1.5)
+        ends.append((y[-1], records[0]["name"], style.GREY))
+    return ends if len(ends) <= MOST_NAMED_LIMITS else []
+
+
+def _partial(gaps, found, place):
+    """The gaps of mechanisms that have a line at all; of the others a note tells."""
+    drawn = {r["name"] for r in found}
+    return [r for r in gaps if r["placement"] == place and r["name"] in drawn]
+
+
+def _mark_gaps(axis, gaps, sizes):
+    """Crosses along the bottom, one height per mechanism, where a size that others have is missing."""
+    heights = {name: 0.03 + 0.045 * i for i, name in enumerate(sorted({r["name"] for r in gaps}))}
+    for record in gaps:
+        if record["bytes"] in sizes:
+            axis.plot([record["bytes"]], [heights[record["name"]]], "x", color=style.of(record["name"])[0], markersize=5,
+                      transform=axis.get_xaxis_transform())
+
+
+def latency_by_size(results):
+    found = [r for r in _pipe(results, "round_trip") if "latency_p50_ns" in r["metrics"]]
+    if not found:
+        return None
+    limits = [r for r in _pipe(results, "round_trip", "limit") if "latency_p50_ns" in r["metrics"]]
+    gaps, placements, sizes = _gaps(results, "round_trip"), _placements(found), {r["bytes"] for r in found}
+    canvas = style.Canvas(
+        1, len(placements), (3.9, 3.6), "How does latency grow with the size of a message?",
+        _subtitles(results, found, "Round trip: line at p50, band up to p90; log scale, lower is better"),
+        _notes(results, found, gaps), gap=(1.95, 0.7), least_width=7.2)
+
+    def value(record):
+        return record["metrics"]["latency_p50_ns"]
+
+    def band(record):
+        p90 = record["metrics"].get("latency_p90_ns")
+        return p90 and (value(record), p90)
+
+    for axis, place in zip(canvas.axes[0], placements):
+        axis.set_yscale("log")
+        here = [r for r in limits if r["placement"] == place]
+        ends = _limit_curves(axis, here, value)
+        ends += _curves(results, axis, [r for r in found if r["placement"] == place], value, band)
+        _finish(axis, sizes, _partial(gaps, found, place), style.plain_nanoseconds, ends)
+        axis.set_title(PLACEMENT_TITLES[place], loc="left")
+    return canvas
+
+
+def throughput_by_size(results):
+    found = [r for r in _pipe(results, "one_way") if "messages_per_s" in r["metrics"]]
+    if not found:
+        return None
+    limits = [r for r in _pipe(results, "one_way", "limit") if "messages_per_s" in r["metrics"]]
+    roof = [r for r in summary.measured(results, role="limit", name="memcpy") if "bytes_per_s" in r["metrics"]]
+    gaps, placements, sizes = _gaps(results, "one_way"), _placements(found), {r["bytes"] for r in found}
+    canvas = style.Canvas(
+        len(placements), 2, (3.7, 2.9), "How much can be sent one way?",
+        _subtitles(results, found, "Messages and bytes per second received and verified, log scale, higher is better; "
+                   "band: 95 % interval over blocks"),
+        _notes(results, found, gaps), gap=(1.95, 0.75))
+
+    def messages(record):
+        return record["metrics"]["messages_per_s"]
+
+    def gib(record):
+        return record["metrics"]["bytes_per_s"] / 2**30
+
+    def scaled_band(value):
+        # The interval is that of the median block; relative to it, it is drawn around the rate of the whole case.
+        def band(record):
+            block = record.get("ns_per_operation", {})
+            return block.get("low") and (value(record) * block["median"] / block["high"],
+                                         value(record) * block["median"] / block["low"])
+        return band
+
+    for row, place in zip(canvas.axes, placements):
+        for axis, value, form, unit in ((row[0], messages, style.plain_rate, "messages/s"),
+                                        (row[1], gib, lambda v: f"{v:g} GiB/s", "GiB/s")):
+            axis.set_yscale("log")
+            ends = _limit_curves(axis, [r for r in limits if r["placement"] == place], value)
+            if value is gib:
+                ends += _limit_curves(axis, [r for r in roof if r["bytes"] in sizes], value)
+            ends += _curves(results, axis, [r for r in found if r["placement"] == place], value, scaled_band(value))
+            _finish(axis, sizes, _partial(gaps, found, place), form, ends)
+            axis.set_title(f"{PLACEMENT_TITLES[place]}: {unit}", loc="left")
+    return canvas
+
+
+def _notes(results, found, gaps):
+    """What the reader of a line chart must know besides its subtitle."""
+    names, drawn = {r["name"] for r in gaps}, {r["name"] for r in found}
+    notes = ["Grey, dashed: limits, the same work in raw code, measured in between in the same run: "
+             + ", ".join(sorted({r["limit"] for r in found if "limit" in r})) + "."]
+    if names & drawn:
+        notes.append("x at the bottom: this size is unsupported or was not measured; the report says why.")
+    if names - drawn:
+        notes.append(f"Not measured at all: {', '.join(sorted(names - drawn))}; the report says why.")
+    if any(conformance.standing(results, r) != "passed" for r in found):
+        notes.append(STANDING_NOTE)
+    return notes
+
+
+def _finish(axis, sizes, gaps, form, ends):
+    style.size_axis(axis, sizes)
+    _mark_gaps(axis, gaps, sizes)
+    style.log_ticks(axis.yaxis, form)
+    axis.set_xlabel("message size")
+    style.end_labels(axis, ends)
+
+
+def conformance_matrix(results):
+    """Clauses run from left to right, wrapped; symbols tell verdicts apart without colour."""
+    subjects, rows = summary.matrix(results)
+    families = {}
+    for clause, verdicts in rows:
+        if any(verdicts):
+            families.setdefault(clause["id"].rstrip("0123456789"), []).append((clause["id"], verdicts))
+    if not families:
+        return None
+    across = 24
+    blocks = []
+    for clauses in families.values():
+        concerned = [i for i in range(len(subjects)) if any(verdicts[i] for _, verdicts in clauses)]
+        blocks += [(clauses[i:i + across], concerned) for i in range(0, len(clauses), across)]
+    heights = [len(concerned) + 1.7 for _, concerned in blocks]
+    legend = "   ".join(f"{summary.VERDICT_MARK[v]} {meaning}" for v, meaning in summary.VERDICT_MEANING.items())
+    unit = 0.27
+    canvas = style.Canvas(1, 1, (across * 0.36, unit * sum(heights)), "Which promises does each mechanism keep?",
+                          ([results["run"]["example"]] if "example" in results["run"] else [])
+                          + ["Clauses of conformance/SPEC.md, checked on the same build as the numbers; "
+                             f"tests run: {results['run']['gtest_filter']}", summary.machine(results)],
+                          [legend], left=1.5, right=0.2)
+    axis = canvas.axes[0][0]
+    axis.set_axis_off()
+    axis.set_xlim(-0.6, across - 0.4)
+    axis.set_ylim(sum(heights), 0)
+    inks = {"passed": style.INK, "failed": "#D55E00", "skipped": style.GREY, "not run": style.GREY,
+            "no counterpart": style.GREY}
+    top = 0.0
+    for (clauses, concerned), height in zip(blocks, heights):
+        for x, (identifier, _) in enumerate(clauses):
+            axis.text(x, top + 0.5, identifier, ha="center", va="center", fontsize=7.5, color="#444444")
+        for line, subject in enumerate(concerned, start=1):
+            y = top + 0.5 + line
+            axis.text(-0.75, y, subjects[subject], ha="right", va="center", fontsize=8.5)
+            axis.plot([-0.5, len(clauses) - 0.5], [y + 0.5] * 2, color=style.FAINT, linewidth=0.5)
+            for x, (_, verdicts) in enumerate(clauses):
+                found = verdicts[subject]
+                if found == "failed":
+                    axis.add_patch(pyplot.Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="#fbe3d5", linewidth=0))
+                axis.text(x, y, summary.VERDICT_MARK.get(found, ""), ha="center", va="center", fontsize=11,
+                          color=inks.get(found, style.GREY), weight="bold" if found == "failed" else "normal")
+        top += height
+    return canvas
+
+
+CHARTS = (
+    ("overview", "How long does a round trip take?", overview),
+    ("latency_by_size", "How does latency grow with the size of a message?", latency_by_size),
+    ("throughput_by_size", "How much can be sent one way?", throughput_by_size),
+    ("conformance", "Which promises does each mechanism keep?", conformance_matrix),
+)

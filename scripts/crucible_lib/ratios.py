@@ -1,0 +1,39 @@
+"""Paired ratios and their intervals, from the raw blocks of one case."""
+import numpy
+from scipy import stats
+
+# At least this many blocks for an interval, and a limit this far from its median has drifted.
+FEWEST_BLOCKS = 20
+DRIFT = 0.05
+SEED = 20240229
+RESAMPLES = 4000
+
+
+def lower_is_better(workload):
+    """Of the ratio to the limit: in the one-way workloads it compares rates, in all others times."""
+    return not workload.startswith("one_way")
+
+
+def median_with_interval(values):
+    """Median with its 95 % bootstrap interval; low and high are None with too few blocks."""
+    values = numpy.asarray(values, dtype=float)
+    entry = {"median": float(numpy.median(values)), "low": None, "high": None, "blocks": int(values.size)}
+    if values.size >= FEWEST_BLOCKS:
+        interval = stats.bootstrap((values,), numpy.median, confidence_level=0.95, n_resamples=RESAMPLES, batch=100,
+                                   method="percentile", random_state=numpy.random.default_rng(SEED))
+        entry["low"], entry["high"] = (float(edge) for edge in interval.confidence_interval)
+    return entry
+
+
+def ratio_to_limit(blocks, workload):
+    """Subject over limit in time per operation, or, for a stream, the share of the limit's rate that is reached."""
+    subject, limit = (numpy.asarray(blocks[key], dtype=float) for key in ("subject_ns", "limit_ns"))
+    entry = median_with_interval(subject / limit if lower_is_better(workload) else limit / subject)
+    usual = numpy.median(limit)
+    entry["drifted"] = int(numpy.count_nonzero(numpy.abs(limit - usual) > DRIFT * usual))
+    return entry
+
+
+def ns_per_operation(blocks, side):
+    """Median over the blocks of the time per operation of one side, 'subject' or 'limit'."""
+    return median_with_interval(numpy.asarray(blocks[side + "_ns"], dtype=float) / blocks["operations"])

@@ -1,0 +1,87 @@
+"""results.json: made, checked against its schema, written and read."""
+import datetime
+import gzip
+import json
+import math
+import re
+
+from . import conformance, project, ratios, records
+
+SCHEMA = project.SCRIPTS / "results.schema.json"
+FILE = "results.json"
+
+
+def validate(results):
+    """Raises Stop with the place of the first fault."""
+    import jsonschema  # here, since listing cases needs only the standard library
+
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(results))
+    if fault:
+        raise project.Stop(f"{FILE} would not follow its schema, at {fault.json_path}: {fault.message}", project.FAILED)
+
+
+def stamp(moment):
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+def folder_name(moment, host, commit):
+    return "-".join([moment.strftime("%Y%m%dT%H%M%SZ"), re.sub(r"[^\w.]+", "-", host) or "host", commit])
+
+
+def assemble(run, plan, started, environment, options):
+    """The whole document of a run that ended, was interrupted or failed in part."""
+    return {"schema": 1,
+            "run": {"profile": plan.profile, "started": stamp(started), "elapsed_s": round(run.elapsed_s, 1),
+                    "planned_s": round(plan.total_s, 1), "interrupted": run.interrupted, "options": options,
+                    "gtest_filter": plan.gtest_filter},
+            "environment": {**environment, "load": run.load},
+            "conformance": run.conformance,
+            "clauses": [{"id": c.id, "level": c.level, "capability": c.capability, "text": c.text}
+                        for c in conformance.clauses()],
+            "records": records.assemble(run.lines, run.missing)}
+
+
+def write(results, run_dir):
+    validate(results)
+    path = run_dir / FILE
+    path.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return path
+
+
+def read(run_dir):
+    path = run_dir / FILE
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise project.Stop(f"there is no {FILE} in {run_dir}", project.USAGE) from None
+    except json.JSONDecodeError as error:
+        raise project.Stop(f"{path} is not JSON: {error}", project.FAILED) from None
+    validate(results)
+    return results
+
+
+def recomputed(results, run_dir):
+    """(number of ratios recomputed from the raw blocks, cases whose published ratio differs); None without raws."""
+    path = run_dir / "raw" / "records.jsonl.gz"
+    if not path.exists():
+        return None
+    published = {r["case"]: r["ratio_to_limit"] for r in results["records"] if "ratio_to_limit" in r}
+    wrong, count = [], 0
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in map(json.loads, lines):
+            if line["case"] not in published:
+                continue
+            count += 1
+            fresh, known = ratios.ratio_to_limit(line["blocks"], line["workload"]), published[line["case"]]
+            # A library's random numbers may change between versions: the median may not, an interval hardly.
+            if not math.isclose(fresh["median"], known["median"], rel_tol=1e-9) or any(
+                    (fresh[edge] is None) != (known[edge] is None)
+                    or fresh[edge] is not None and not math.isclose(fresh[edge], known[edge], rel_tol=0.02)
+                    for edge in ("low", "high")):
+                wrong.append(line["case"])
+    return count, wrong

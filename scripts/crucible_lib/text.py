@@ -1,0 +1,71 @@
+"""Numbers as people read and write them: sizes, durations, rates."""
+import re
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+
+def parse_size(text):
+    """'8', '4K', '4KiB', '1m' -> bytes; K, M, G, T are powers of 1024."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is not a size; write 8, 4K or 1M")
+    return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
+
+
+def parse_sizes(text):
+    """'8,4K,1M' -> [8, 4096, 1048576], in rising order, without repeats."""
+    return sorted({parse_size(part) for part in text.split(",")})
+
+
+def size(count):
+    step = 0
+    while step + 1 < len(_UNITS) and count >= 1024 and count % 1024 == 0:
+        count //= 1024
+        step += 1
+    return f"{count} {_UNITS[step]}"
+
+
+def _digits(value):
+    """Three significant digits, never in exponent form."""
+    if value == 0:
+        return "0"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def nanoseconds(value):
+    for unit, scale in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if value >= scale:
+            return f"{_digits(value / scale)} {unit}"
+    return f"{_digits(value)} ns"
+
+
+def rate(value, unit="/s"):
+    for prefix, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= scale:
+            return f"{_digits(value / scale)} {prefix}{unit}"
+    return f"{_digits(value)} {unit.lstrip()}"
+
+
+def gib_per_s(bytes_per_s):
+    value = bytes_per_s / 2**30
+    return f"{_digits(value) if value >= 0.01 else f'{value:.2g}'} GiB/s"
+
+
+def seconds(value):
+    """A duration of a run: '8 s', '4 min 05 s', '1 h 02 min'."""
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def ratio(entry):
+    """'1.04 [1.02, 1.07]', or the reason why there is no interval."""
+    if entry.get("low") is None:
+        return f"{entry['median']:.3g} (no interval: {entry['blocks']} blocks)"
+    return f"{entry['median']:.3g} [{entry['low']:.3g}, {entry['high']:.3g}]"

@@ -1,0 +1,143 @@
+import io
+import json
+import unittest
+
+import support
+from crucible_lib import plan, text
+from crucible_lib.progress import Progress
+
+
+class Sizes(unittest.TestCase):
+    def test_units_are_powers_of_1024(self):
+        self.assertEqual([text.parse_size(s) for s in ("8", "4K", "4KiB", "1m", "2 GiB", "64B")],
+                         [8, 4096, 4096, 1 << 20, 2 << 30, 64])
+
+    def test_what_is_no_size_is_refused(self):
+        for wrong in ("", "K", "-1", "4X", "1.5K", "4KK"):
+            with self.assertRaises(ValueError, msg=wrong):
+                text.parse_size(wrong)
+
+    def test_lists_are_sorted_and_without_repeats(self):
+        self.assertEqual(text.parse_sizes("1M,8,4096,4K"), [8, 4096, 1 << 20])
+
+    def test_sizes_are_written_plainly(self):
+        self.assertEqual([text.size(n) for n in (0, 64, 1000, 1024, 4096, 1 << 20, 3 << 30)],
+                         ["0 B", "64 B", "1000 B", "1 KiB", "4 KiB", "1 MiB", "3 GiB"])
+
+
+class Words(unittest.TestCase):
+    def test_durations(self):
+        self.assertEqual([text.seconds(s) for s in (0.4, 59.4, 59.6, 245, 3720)],
+                         ["0 s", "59 s", "1 min 00 s", "4 min 05 s", "1 h 02 min"])
+
+    def test_latencies_and_rates(self):
+        self.assertEqual([text.nanoseconds(n) for n in (283, 2310, 55_000, 1.2e9)],
+                         ["283 ns", "2.31 µs", "55.0 µs", "1.20 s"])
+        self.assertEqual([text.rate(r) for r in (950, 2_345_808)], ["950 /s", "2.35 M/s"])
+
+    def test_a_ratio_without_interval_says_why(self):
+        self.assertEqual(text.ratio({"median": 1.0512, "low": None, "high": None, "blocks": 7}),
+                         "1.05 (no interval: 7 blocks)")
+
+
+class Plans(unittest.TestCase):
+    MECHANISMS = ["posix_pipe", "unix_socket"]
+
+    def test_the_parts_add_up_to_the_total(self):
+        for name in plan.load_profiles()["profiles"]:
+            made = plan.make(name, self.MECHANISMS)
+            self.assertAlmostEqual(made.total_s, made.conformance_s + made.case_s * len(made.cells))
+
+    def test_profiles_keep_their_promised_durations(self):
+        totals = {name: plan.make(name, self.MECHANISMS).total_s for name in ("smoke", "quick", "full")}
+        self.assertLess(totals["smoke"], 60)
+        self.assertTrue(240 <= totals["quick"] <= 360, totals)
+        self.assertTrue(3000 <= totals["full"] <= 4200, totals)
+
+    def test_more_mechanisms_share_the_same_time(self):
+        two, seven = (plan.make("quick", [f"m{i}" for i in range(count)]) for count in (2, 7))
+        self.assertGreater(len(seven.cells), 3 * len(two.cells))
+        self.assertLessEqual(seven.measuring_s, 1.5 * two.measuring_s)
+
+    def test_mechanisms_are_measured_side_by_side(self):
+        cells = plan.make("quick", self.MECHANISMS).cells
+        self.assertEqual([cell.name for cell in cells[:4]], self.MECHANISMS * 2)
+
+    def test_only_leaves_the_rest_named_and_gives_it_their_time(self):
+        everything, some = plan.make("quick", self.MECHANISMS), plan.make("quick", self.MECHANISMS, only="one_way/.*/cross")
+        self.assertEqual(len(some.cells) + len(some.left_out), len(everything.cells))
+        self.assertTrue(all("one_way" in cell.case and "/cross/" in cell.case for cell in some.cells))
+        self.assertGreater(some.case_s, everything.case_s)
+
+    def test_sizes_replace_those_of_messages_only(self):
+        cells = plan.make("smoke", self.MECHANISMS, sizes=[8, 4096]).cells
+        self.assertEqual({cell.bytes for cell in cells if cell.primitive == "pipe"}, {8, 4096})
+        self.assertEqual({cell.bytes for cell in cells if cell.primitive == "process"}, {0})
+
+    def test_no_cell_is_planned_twice(self):
+        for name in plan.load_profiles()["profiles"]:
+            cases = [cell.case for cell in plan.make(name, self.MECHANISMS, sizes=[64]).cells]
+            self.assertEqual(len(cases), len(set(cases)))
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class TimeLeft(unittest.TestCase):
+    def setUp(self):
+        self.now = 0.0
+
+    def progress(self, stream):
+        return Progress(4, 40.0, stream=stream, clock=lambda: self.now)
+
+    def case(self, progress, name, real_s):
+        progress.begin(name, 10.0)
+        self.now += real_s
+        progress.end("p50 2.31 µs")
+
+    def test_a_log_gets_one_plain_line_per_case(self):
+        log = io.StringIO()
+        progress = self.progress(log)
+        self.case(progress, "round_trip posix_pipe", 10)
+        self.assertEqual(log.getvalue(), "[1/4] round_trip posix_pipe: p50 2.31 µs; about 30 s left\n")
+
+    def test_a_terminal_gets_one_line_that_is_redrawn_and_removed(self):
+        terminal = Terminal()
+        progress = self.progress(terminal)
+        progress.begin("one_way unix_socket", 10.0)
+        self.now = 4.0
+        progress.tick()
+        progress.close()
+        self.assertNotIn("\n", terminal.getvalue())
+        self.assertTrue(terminal.getvalue().endswith(
+            "\r\x1b[K[1/4] one_way unix_socket  4 s gone, about 36 s left\r\x1b[K"), repr(terminal.getvalue()))
+
+    def test_the_plan_is_corrected_by_the_pace_seen(self):
+        progress = self.progress(io.StringIO())
+        for _ in range(3):
+            self.case(progress, "slow", 20)
+        self.assertEqual(progress.left_s(), 20.0)
+
+    def test_a_case_that_overruns_does_not_go_below_zero(self):
+        progress = self.progress(io.StringIO())
+        for _ in range(3):
+            self.case(progress, "case", 10)
+        progress.begin("last", 10.0)
+        self.now += 100
+        self.assertEqual(progress.left_s(), 0.0)
+
+
+class ProfileFile(unittest.TestCase):
+    def test_names_only_what_the_schema_knows(self):
+        schema = json.loads((support.SCRIPTS / "results.schema.json").read_text(encoding="utf-8"))
+        record = schema["$defs"]["record"]["properties"]
+        for profile in plan.load_profiles()["profiles"].values():
+            for group in profile["groups"]:
+                self.assertLessEqual(set(group["placements"]), set(record["placement"]["enum"]))
+                self.assertLessEqual(set(group["calls"]), set(record["call"]["enum"]))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,172 @@
+import html.parser
+import json
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree as ElementTree
+
+import support
+from crucible_lib import charts, report, results, style, summary
+
+
+class Page(html.parser.HTMLParser):
+    """Collects what a browser would fetch, and the text."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.links, self.tags, self.text = [], set(), []
+        self.feed(content)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "xlink:href", "data", "srcset")]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+class Example(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.example = results.read(support.EXAMPLE)
+
+
+class Charts(Example):
+    def test_all_four_are_drawn_in_both_forms(self):
+        stems = [stem for stem, _ in charts.draw(self.example, self.folder)]
+        self.assertEqual(stems, ["overview", "latency_by_size", "throughput_by_size", "conformance"])
+        for stem in stems:
+            ElementTree.parse(self.folder / "charts" / f"{stem}.svg")
+            header = (self.folder / "charts" / f"{stem}.png").read_bytes()[:24]
+            width, height = struct.unpack(">II", header[16:])
+            self.assertGreater(min(width, height), 300, stem)
+
+    def test_the_same_results_give_the_same_picture(self):
+        charts.draw(self.example, self.folder)
+        first = (self.folder / "charts" / "overview.svg").read_bytes()
+        charts.draw(self.example, self.folder)
+        self.assertEqual(first, (self.folder / "charts" / "overview.svg").read_bytes())
+
+    def test_without_data_there_is_no_chart_left(self):
+        charts.draw(self.example, self.folder)
+        self.example["records"] = [r for r in self.example["records"] if r["workload"] != "one_way"]
+        self.assertNotIn("throughput_by_size", dict(charts.draw(self.example, self.folder)))
+        self.assertFalse((self.folder / "charts" / "throughput_by_size.svg").exists())
+
+    def test_one_cell_is_enough(self):
+        cell = next(r for r in self.example["records"] if "latency_p50_ns" in r.get("metrics", {}))
+        self.example["records"] = [cell]
+        self.assertIn("overview", dict(charts.draw(self.example, self.folder)))
+
+    def test_nothing_measured_is_no_error(self):
+        self.example.update(records=[], conformance={})
+        self.assertEqual(charts.draw(self.example, self.folder), [])
+
+    def test_a_stranger_gets_a_style_of_its_own_that_stays(self):
+        self.assertEqual(style.of("third_party"), style.of("third_party"))
+        self.assertNotIn(style.of("third_party"), style.MECHANISMS.values())
+        self.assertEqual(len(set(style.MECHANISMS.values())), 7)
+
+    def test_plot_draws_from_a_folder(self):
+        shutil.copy(support.EXAMPLE / "results.json", self.folder)
+        done = subprocess.run([sys.executable, str(support.SCRIPTS / "plot.py"), str(self.folder)], capture_output=True,
+                              text=True, check=False)
+        self.assertEqual((done.returncode, len(done.stdout.splitlines())), (0, 4), done.stderr)
+
+    def test_plot_refuses_what_is_no_run(self):
+        for content, status in ((None, 2), ("{", 1), ("{}", 1)):
+            if content:
+                (self.folder / "results.json").write_text(content)
+            done = subprocess.run([sys.executable, str(support.SCRIPTS / "plot.py"), str(self.folder)],
+                                  capture_output=True, text=True, check=False)
+            self.assertEqual((done.returncode, "Traceback" in done.stderr), (status, False), done.stderr)
+
+
+class Report(Example):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.drawn_in = pathlib.Path(folder.name)
+        cls.drawn = charts.draw(results.read(support.EXAMPLE), cls.drawn_in)
+
+    def render(self):
+        return report.render(self.example, self.drawn_in, self.drawn).read_text(encoding="utf-8")
+
+    def test_needs_nothing_from_elsewhere(self):
+        page = Page(self.render())
+        self.assertEqual([link for link in page.links if not link.startswith("#")], [])
+        self.assertFalse({"script", "link", "img", "iframe"} & page.tags)
+        self.assertNotIn("url(http", "".join(page.text))
+
+    def test_every_inner_link_leads_somewhere(self):
+        content = self.render()
+        for link in {link for link in Page(content).links if not link.startswith("#")} | {"#headline", "#missing"}:
+            self.assertIn(f'id="{link[1:]}"', content)
+
+    def test_says_that_an_example_is_one(self):
+        self.assertIn("EXAMPLE with made-up numbers", self.render())
+
+    def test_what_came_from_outside_is_escaped(self):
+        self.example["environment"]["cpu"]["model"] = "<script>alert(1)</script>"
+        self.assertNotIn("script", Page(self.render()).tags)
+
+    def test_follows_the_readers_dark_mode(self):
+        self.assertIn("prefers-color-scheme: dark", self.render())
+
+    def test_shows_what_was_not_measured_and_what_was_skipped(self):
+        text = "".join(Page(self.render()).text)
+        self.assertIn("unsupported: messages of at most 4194304 bytes", text)
+        self.assertIn("a byte stream carries none", text)
+
+    def test_a_failed_mechanism_has_no_plain_row(self):
+        entry = self.example["conformance"]["posix_pipe"]
+        entry["failed"].append("P6")
+        entry["failures"].append({"clause": "P6", "test": "Pipe.P6_X/posix_pipe", "message": "no end of file"})
+        content = self.render()
+        row = next(part for part in content.split("<tr") if "posix_pipe" in part and "FAILED" in part)
+        self.assertTrue(row.startswith(' class="invalid"'), row[:80])
+
+    def test_report_checks_the_ratios_against_the_raw_blocks(self):
+        shutil.copytree(support.EXAMPLE, self.folder / "run")
+        command = [sys.executable, str(support.SCRIPTS / "crucible_lib" / "__main__.py"), "report", str(self.folder / "run")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"\d+ ratios recomputed from the raw blocks\n$")
+        self.assertTrue((self.folder / "run" / "report.html").exists())
+        path = self.folder / "run" / "results.json"
+        document = json.loads(path.read_text(encoding="utf-8"))
+        next(r for r in document["records"] if "ratio_to_limit" in r)["ratio_to_limit"]["median"] = 0.5
+        path.write_text(json.dumps(document), encoding="utf-8")
+        self.assertEqual(subprocess.run(command, capture_output=True, check=False).returncode, 1)
+
+
+class Summary(Example):
+    def test_the_fastest_round_trip_comes_first(self):
+        heads, rows = summary.headline(self.example)
+        self.assertTrue(heads[2].startswith("round trip 64 B cross"))
+        latency = {r["name"]: r["metrics"]["latency_p50_ns"] for r in self.example["records"] if r["role"] == "mechanism"
+                   and r["workload"] == "round_trip" and r["bytes"] == 64 and r["placement"] == "cross"}
+        self.assertEqual([row.name for row in rows], sorted(latency, key=latency.get))
+
+    def test_the_matrix_concerns_each_subject_with_its_own_clauses(self):
+        subjects, rows = summary.matrix(self.example)
+        verdicts = {clause["id"]: dict(zip(subjects, found)) for clause, found in rows}
+        self.assertEqual(verdicts["P19"]["posix_pipe"], "skipped")
+        self.assertIsNone(verdicts["P19"]["process"])
+        self.assertEqual(verdicts["P21"]["posix_pipe"], "no counterpart")
+        self.assertEqual(verdicts["X8"]["process"], "passed")
+
+    def test_markdown_keeps_its_columns(self):
+        for line in summary.markdown_table(["a", "b"], [["x|y", "z"]]).splitlines():
+            self.assertEqual(line.replace("\\|", "").count("|"), 3)
+
+
+if __name__ == "__main__":
+    unittest.main()
