@@ -14,7 +14,8 @@ from crucible_lib import charts, project, results  # noqa: E402  (needs the inte
 def main():
     parser = argparse.ArgumentParser(description=__doc__, epilog="Exit status: 0 good, 1 results.json is not valid, "
                                      "2 usage, 3 a Python package is missing.")
-    parser.add_argument("dir", type=pathlib.Path, metavar="DIR", help="a run folder, e.g. results/20260101T120000Z-host-c0ffee")
+    parser.add_argument("dir", type=pathlib.Path, metavar="DIR",
+                        help="a run folder, e.g. results/20260101T120000Z-myhost-0123456789ab")
     folder = parser.parse_args().dir
     try:
         for stem, caption in charts.draw(results.read(folder), folder):

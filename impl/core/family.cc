@@ -19,19 +19,19 @@ constexpr auto kGraceOfDaemons = std::chrono::seconds(1);
 
 void before_fork() {
   Family& family = Family::get();
-  if (!family.fork_delegated) family.mutex.lock();
+  if (family.fork_delegate != gettid()) family.mutex.lock();
 }
 
 void after_fork_in_parent() {
   Family& family = Family::get();
-  if (!family.fork_delegated) family.mutex.unlock();
+  if (family.fork_delegate != gettid()) family.mutex.unlock();
 }
 
 // The siblings and their sentinels are the parent's affair.
 void after_fork_in_child() {
   Family& family = Family::get();
   new (&family.mutex) std::recursive_mutex;  // its owner, the forking thread, has another id here
-  family.fork_delegated = false;
+  family.fork_delegate = 0;
   family.parent_sentinel = std::move(family.own_sentinel);
   family.abandon_children();
 }
@@ -134,16 +134,16 @@ pid_t fork_from_lasting_thread(const std::function<void()>& in_child) {
   pthread_sigmask(SIG_SETMASK, nullptr, &mask);
   Family& family = Family::get();
   LastingThread& thread = LastingThread::get();
-  family.fork_delegated = true;
   thread.run([&] {
+    family.fork_delegate = gettid();
     pid = fork();
     error = errno;
     if (pid == 0) {
       pthread_sigmask(SIG_SETMASK, &mask, nullptr);
       in_child();
     }
+    family.fork_delegate = 0;
   });
-  family.fork_delegated = false;
   errno = error;
   return pid;
 }

@@ -1,6 +1,9 @@
 // What this process knows of its parent, itself and its children. Internal to core/process.
 #pragma once
 
+#include <sys/types.h>
+
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -23,7 +26,8 @@ struct Family {
   Fd own_sentinel;                 ///< a pidfd of this process, for its children to inherit
   Fd parent_sentinel;              ///< in a forked child: what own_sentinel was before the fork
   bool exit_handler_registered = false;
-  bool fork_delegated = false;  ///< the forking thread acts for one that holds the mutex
+  /// The thread that forks on behalf of one that holds the mutex; 0: none does.
+  std::atomic<pid_t> fork_delegate = 0;
 
   static Family& get();
   /// Drops those that ended from `children`.

@@ -148,7 +148,7 @@ void Process::start() {
   {
     const std::lock_guard lock(mutex_);
     pid_ = pid;
-    sentinel_ = std::move(sentinel);
+    sentinel_ = std::make_shared<const Fd>(std::move(sentinel));
     life_ = gone ? Life::kEnded : Life::kRunning;
   }
   if (!gone) family.children.push_back(this);
@@ -188,7 +188,7 @@ bool Process::collect() {
   const std::lock_guard lock(mutex_);
   if (life_ != Life::kRunning) return true;
   siginfo_t info = {};
-  if (waitid(P_PIDFD, static_cast<id_t>(sentinel_.get()), &info, WEXITED | WNOHANG) == 0) {
+  if (waitid(P_PIDFD, static_cast<id_t>(sentinel_->get()), &info, WEXITED | WNOHANG) == 0) {
     if (info.si_pid == 0) return false;
     exit_code_ = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
   } else if (errno != ECHILD) {  // ECHILD: ended, but somebody else had the exit code
@@ -199,14 +199,14 @@ bool Process::collect() {
 }
 
 bool Process::join_until(Deadline deadline) {
-  int sentinel = -1;
+  std::shared_ptr<const Fd> sentinel;
   {
     const std::lock_guard lock(mutex_);
     require_started("join");
-    sentinel = sentinel_.get();
+    sentinel = sentinel_;
   }
   while (!collect()) {
-    if (!ended_by(sentinel, deadline)) return false;
+    if (!ended_by(sentinel->get(), deadline)) return false;
   }
   Family::get().forget(this);
   return true;
@@ -241,13 +241,13 @@ std::optional<pid_t> Process::pid() const {
 int Process::sentinel() const {
   const std::lock_guard lock(mutex_);
   require_started("sentinel");
-  return sentinel_.get();
+  return sentinel_->get();
 }
 
 void Process::send_signal(int signal, const char* operation) {
   const std::lock_guard lock(mutex_);
   require_started(operation);
-  if (life_ == Life::kRunning && pidfd_send_signal(sentinel_.get(), signal, nullptr, 0) != 0 && errno != ESRCH) {
+  if (life_ == Life::kRunning && pidfd_send_signal(sentinel_->get(), signal, nullptr, 0) != 0 && errno != ESRCH) {
     throw_errno("pidfd_send_signal");
   }
 }
@@ -294,7 +294,7 @@ void Process::set_authkey(Bytes authkey) {
 bool Process::begin_wait(pollfd& slot) {
   const std::lock_guard lock(mutex_);
   require_started("wait");
-  slot.fd = sentinel_.get();
+  slot.fd = sentinel_->get();
   slot.events = POLLIN;
   return life_ == Life::kEnded;
 }

@@ -123,7 +123,7 @@ class Process : public Waitable {
   mutable std::mutex mutex_;  // guards what follows
   Life life_ = Life::kUnstarted;
   pid_t pid_ = 0;
-  Fd sentinel_;
+  std::shared_ptr<const Fd> sentinel_;  // shared with the joins under way, lest close() free what they sleep on
   std::optional<int> exit_code_;
 };
 

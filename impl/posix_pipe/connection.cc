@@ -30,11 +30,11 @@ PipeEnds make_pipe(std::size_t capacity) {
   // Past /proc/sys/fs/pipe-user-pages-soft only a capacity that was asked for is insisted on.
   // One more page than asked for, since a pipe whose last page has room left does not poll writable.
   const auto resize = [&made](std::size_t bytes) {
-    return bytes <= INT_MAX && fcntl(made.writer.get(), F_SETPIPE_SZ, static_cast<int>(bytes)) >= 0;
+    return fcntl(made.writer.get(), F_SETPIPE_SZ, static_cast<int>(bytes)) >= 0;
   };
   if (capacity == 0) {
     (void)resize(PosixPipeConnection::kDefaultCapacity);
-  } else if (!resize(capacity + kPage) && !resize(capacity)) {
+  } else if (capacity > INT_MAX - kPage || (!resize(capacity + kPage) && !resize(capacity))) {
     throw BadArgument("pipe: the system refuses a capacity of " + std::to_string(capacity));
   }
   return made;
@@ -377,7 +377,7 @@ Status PosixPipeConnection::receive_body(const Header& header, Destination& to, 
   }
   if (!resumed) {
     position_ = wanted_ - kHeader;
-    if (!discarding_) std::memcpy(payload, start_.data() + kHeader, std::min(position_, length));
+    if (!discarding_ && length > 0) std::memcpy(payload, start_.data() + kHeader, std::min(position_, length));
     body_begun_ = true;
     trailer_due_ = header.segmented != 0 && position_ == body;
   }

@@ -1,7 +1,7 @@
 """The charts of a run, each from its results alone. MEASURING: the question is the title; dots on log axes."""
 from matplotlib import pyplot
 
-from . import conformance, style, summary, text
+from . import conformance, matrix_chart, style, summary, text
 
 FOLDER = "charts"
 PLACEMENT_TITLES = {"cross": "across two CPUs", "same": "on one CPU", "free": "unpinned"}
@@ -76,8 +76,8 @@ def overview(results):
     canvas = style.Canvas(
         len(sizes), len(placements), (3.2, 0.2 + 0.24 * most), "How long does a round trip take?",
         _subtitles(results, found, "Round trip of one message each way, log scale, lower is better"),
-        ["● p50   ○ p99, where at least 10 samples lie beyond it   | p50 of its limit: the same in raw code, measured in "
-         "between.  Fastest at the top of each panel."]
+        ["● p50   ○ p99, where at least 10 samples lie beyond it   | p50 of its limit: the same work in raw code",
+         "Sorted by p50 in each panel."]
         + [STANDING_NOTE] * any(conformance.standing(results, r) != "passed" for r in found),
         left=1.5, right=0.35, gap=(1.55, 0.6), least_width=7.2, sharex="col")
     for row, size in enumerate(sizes):
@@ -106,7 +106,8 @@ def _overview_panel(results, axis, cell, missing, limits):
         axis.plot([p50], [y], marker, color=colour, markersize=7)
         limit = limits.get((record.get("limit"), record["bytes"], record["placement"]))
         if limit and "latency_p50_ns" in limit["metrics"]:
-            axis.plot([limit["metrics"]["latency_p50_ns"]], [y], "|", color=style.GREY, markersize=15, markeredgewidth=2)
+            axis.plot([limit["metrics"]["latency_p50_ns"]], [y], "|", color=style.GREY, markersize=15,
+                      markeredgewidth=2)
         if conformance.standing(results, record) != "passed":
             axis.axhspan(y - 0.45, y + 0.45, facecolor="none", edgecolor="#999999", hatch="////", linewidth=0)
     for y, record in enumerate(missing, start=len(cell)):
@@ -172,8 +173,8 @@ def _mark_gaps(axis, gaps, sizes):
     heights = {name: 0.03 + 0.045 * i for i, name in enumerate(sorted({r["name"] for r in gaps}))}
     for record in gaps:
         if record["bytes"] in sizes:
-            axis.plot([record["bytes"]], [heights[record["name"]]], "x", color=style.of(record["name"])[0], markersize=5,
-                      transform=axis.get_xaxis_transform())
+            axis.plot([record["bytes"]], [heights[record["name"]]], "x", color=style.of(record["name"])[0],
+                      markersize=5, transform=axis.get_xaxis_transform())
 
 
 def latency_by_size(results):
@@ -266,55 +267,9 @@ def _finish(axis, sizes, gaps, form, ends):
     style.end_labels(axis, ends)
 
 
-def conformance_matrix(results):
-    """Clauses run from left to right, wrapped; symbols tell verdicts apart without colour."""
-    subjects, rows = summary.matrix(results)
-    families = {}
-    for clause, verdicts in rows:
-        if any(verdicts):
-            families.setdefault(clause["id"].rstrip("0123456789"), []).append((clause["id"], verdicts))
-    if not families:
-        return None
-    across = 24
-    blocks = []
-    for clauses in families.values():
-        concerned = [i for i in range(len(subjects)) if any(verdicts[i] for _, verdicts in clauses)]
-        blocks += [(clauses[i:i + across], concerned) for i in range(0, len(clauses), across)]
-    heights = [len(concerned) + 1.7 for _, concerned in blocks]
-    legend = "   ".join(f"{summary.VERDICT_MARK[v]} {meaning}" for v, meaning in summary.VERDICT_MEANING.items())
-    unit = 0.27
-    canvas = style.Canvas(1, 1, (across * 0.36, unit * sum(heights)), "Which promises does each mechanism keep?",
-                          ([results["run"]["example"]] if "example" in results["run"] else [])
-                          + ["Clauses of conformance/SPEC.md, checked on the same build as the numbers; "
-                             f"tests run: {results['run']['gtest_filter']}", summary.machine(results)],
-                          [legend], left=1.5, right=0.2)
-    axis = canvas.axes[0][0]
-    axis.set_axis_off()
-    axis.set_xlim(-0.6, across - 0.4)
-    axis.set_ylim(sum(heights), 0)
-    inks = {"passed": style.INK, "failed": "#D55E00", "skipped": style.GREY, "not run": style.GREY,
-            "no counterpart": style.GREY}
-    top = 0.0
-    for (clauses, concerned), height in zip(blocks, heights):
-        for x, (identifier, _) in enumerate(clauses):
-            axis.text(x, top + 0.5, identifier, ha="center", va="center", fontsize=7.5, color="#444444")
-        for line, subject in enumerate(concerned, start=1):
-            y = top + 0.5 + line
-            axis.text(-0.75, y, subjects[subject], ha="right", va="center", fontsize=8.5)
-            axis.plot([-0.5, len(clauses) - 0.5], [y + 0.5] * 2, color=style.FAINT, linewidth=0.5)
-            for x, (_, verdicts) in enumerate(clauses):
-                found = verdicts[subject]
-                if found == "failed":
-                    axis.add_patch(pyplot.Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="#fbe3d5", linewidth=0))
-                axis.text(x, y, summary.VERDICT_MARK.get(found, ""), ha="center", va="center", fontsize=11,
-                          color=inks.get(found, style.GREY), weight="bold" if found == "failed" else "normal")
-        top += height
-    return canvas
-
-
 CHARTS = (
     ("overview", "How long does a round trip take?", overview),
     ("latency_by_size", "How does latency grow with the size of a message?", latency_by_size),
     ("throughput_by_size", "How much can be sent one way?", throughput_by_size),
-    ("conformance", "Which promises does each mechanism keep?", conformance_matrix),
+    ("conformance", "Which promises does each mechanism keep?", matrix_chart.conformance),
 )

@@ -35,8 +35,8 @@ def _command(commands, name, function, summary, description, epilog=STATUS):
 
 
 def _add_build_options(parser):
-    parser.add_argument("--no-install", action="store_true", help="never touch the system: if a package is missing, name "
-                        "it and stop with status 3")
+    parser.add_argument("--no-install", action="store_true",
+                        help="never touch the system: if a package is missing, name it and stop with status 3")
     parser.add_argument("--build-dir", type=pathlib.Path, default=project.RELEASE_DIR, metavar="DIR",
                         help="use this configured build instead of the release preset's build/release")
     parser.add_argument("--no-build", action="store_true", help="use the build as it is")
@@ -79,8 +79,8 @@ def make_parser():
     test.add_argument("ctest", nargs="*", metavar="-- CTEST ARGUMENTS", help="passed on to ctest")
 
     report = _command(commands, "report", report_command, "redraw the charts and the report of a run",
-                      "Makes the charts, summary.md and report.html anew from results.json, and checks that every ratio\n"
-                      "in it follows from the raw blocks kept beside it.")
+                      "Makes the charts, summary.md and report.html anew from results.json, and checks that every\n"
+                      "ratio in it follows from the raw blocks kept beside it.")
     report.add_argument("dir", type=pathlib.Path, metavar="DIR", help="a run folder")
 
     listing = _command(commands, "list", list_command, "mechanisms, workloads, profiles and cases",

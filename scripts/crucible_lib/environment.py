@@ -6,7 +6,7 @@ import platform
 import shlex
 import subprocess
 
-from . import project, text
+from . import project
 
 NOT_VISIBLE = "not visible"
 _LIBRARIES = ("libc6", "libbenchmark-dev", "libgtest-dev", "libboost-dev", "libmsgpack-cxx-dev", "libsodium-dev",
@@ -59,7 +59,7 @@ def _host_kind():
     hints = [name for name, path in (("docker", "/.dockerenv"), ("podman", "/run/.containerenv"))
              if os.path.exists(path)]
     detected = _output("systemd-detect-virt")
-    if detected and detected != "none":
+    if detected not in ("", "none", *hints):
         hints.append(detected)
     vendor = _read("/sys/class/dmi/id/sys_vendor", "")
     return {"container_or_vm": hints or "no hint found", "vendor": vendor or NOT_VISIBLE}
@@ -68,7 +68,7 @@ def _host_kind():
 def _ipc_limits():
     try:
         shm = os.statvfs("/dev/shm")
-        shm = text.size(shm.f_blocks * shm.f_frsize)
+        shm = f"{shm.f_blocks * shm.f_frsize / 2**30:.1f} GiB"
     except OSError:
         shm = NOT_VISIBLE
     return {"dev_shm": shm, "pipe_max_size": _read("/proc/sys/fs/pipe-max-size"),
@@ -85,7 +85,8 @@ def _flags(build_dir, cache):
     for entry in commands:
         if "/bench/" in entry["file"]:
             words = shlex.split(entry.get("command", ""))[1:]
-            return " ".join(w for w in words if w.startswith(("-O", "-std", "-m", "-f", "-D", "-g", "-W")) and "/" not in w)
+            telling = ("-O", "-std", "-m", "-f", "-D", "-g")
+            return " ".join(word for word in words if word.startswith(telling) and "/" not in word)
     kind = cache.get("CMAKE_BUILD_TYPE", "").upper()
     return " ".join(f"{cache.get('CMAKE_CXX_FLAGS', '')} {cache.get('CMAKE_CXX_FLAGS_' + kind, '')}".split())
 
@@ -125,7 +126,11 @@ class LoadWatch:
     """Steal time and load between its construction and `read()`."""
 
     def __init__(self):
-        self._ticks, self._load = self._cpu_ticks(), _read("/proc/loadavg")
+        self._ticks, self._load = self._cpu_ticks(), self._load_averages()
+
+    @staticmethod
+    def _load_averages():
+        return " ".join(_read("/proc/loadavg").split()[:3])
 
     @staticmethod
     def _cpu_ticks():
@@ -136,4 +141,4 @@ class LoadWatch:
         spent = [after - before for before, after in zip(self._ticks, self._cpu_ticks())]
         total = sum(spent[:8])  # guest time, which follows, is part of user time already
         steal = f"{100 * spent[7] / total:.2f} %" if total and len(spent) > 7 else NOT_VISIBLE
-        return {"steal_time": steal, "load_before": self._load, "load_after": _read("/proc/loadavg")}
+        return {"steal_time": steal, "load_before": self._load, "load_after": self._load_averages()}

@@ -1,4 +1,5 @@
 """One live line on a terminal, plain lines elsewhere; with the time left."""
+import shutil
 import sys
 import time
 
@@ -26,7 +27,9 @@ class Progress:
 
     def tick(self):
         if self._live:
-            self._stream.write(f"\r\x1b[K{self.line()}")
+            # A line that wraps could not be taken back.
+            width = shutil.get_terminal_size().columns - 1
+            self._stream.write(f"\r\x1b[K{self.line()[:width]}")
             self._stream.flush()
 
     def end(self, outcome):

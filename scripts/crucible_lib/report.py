@@ -41,11 +41,17 @@ def _fairness(results):
         distinct = list(dict.fromkeys(values))
         if all(isinstance(v, (int, float)) for v in distinct):
             distinct.sort()
-        words = [f"{v:,}" if isinstance(v, int) else str(v) for v in distinct]
-        return ", ".join(words) if len(words) <= 3 else f"{words[0]} … {words[-1]}"
+        words = [_word(value) for value in distinct]
+        return "; ".join(words) if len(words) <= 3 else f"{words[0]} … {words[-1]}"
 
     return keys, [(name, workload, [shown(row[k]) if k in row else "-" for k in keys])
                   for (name, workload), row in facts.items()]
+
+
+def _word(value):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _flat(value, prefix=""):
@@ -59,7 +65,7 @@ def _flat(value, prefix=""):
         elif inner is None:
             yield name, "unknown"
         else:
-            yield name, {True: "yes", False: "no"}[inner] if isinstance(inner, bool) else str(inner)
+            yield name, _word(inner) if isinstance(inner, bool) else str(inner)
 
 
 def _measurements(results):
@@ -81,14 +87,16 @@ def render(results, run_dir, drawn):
     keys, fairness = _fairness(results)
     failed = [subject for subject, entry in results["conformance"].items() if entry["failed"]]
     ratios = summary.ratio_rows(results)
+    folder = run_dir / charts.FOLDER
+    figures = [(stem, caption, _inline_svg(folder / f"{stem}.svg", caption)) for stem, caption in drawn]
     page = environment.get_template("report.html.j2").render(
         results=results, machine=summary.machine(results), heads=heads, rows=rows,
-        charts=[(stem, caption, _inline_svg(run_dir / charts.FOLDER / f"{stem}.svg", caption)) for stem, caption in drawn],
-        ratios=ratios, targets=summary.target_rows(ratios), subjects=subjects, matrix=matrix, marks=summary.VERDICT_MARK,
+        charts=figures, ratios=ratios, targets=summary.target_rows(ratios), subjects=subjects, matrix=matrix,
+        marks=summary.VERDICT_MARK,
         meanings=summary.VERDICT_MEANING, failed=failed, missing=_missing(results), fairness_keys=keys,
         fairness=fairness, environment=list(_flat(results["environment"])), measurements=_measurements(results),
         standing=lambda record: conformance.standing(results, record), colour=lambda name: style.of(name)[0],
-        processes=summary.process_rows(results))
+        processes=summary.process_rows(results), tests_run=summary.tests_run(results))
     path = run_dir / FILE
     path.write_text(page, encoding="utf-8")
     return path

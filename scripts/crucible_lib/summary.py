@@ -70,7 +70,8 @@ def headline(results):
         row = [name, clause_count(results, record)]
         if trip:
             metrics = trip[name]["metrics"] if name in trip else {}
-            row += [_shown(metrics, "latency_p50_ns", text.nanoseconds), _shown(metrics, "latency_p99_ns", text.nanoseconds),
+            row += [_shown(metrics, "latency_p50_ns", text.nanoseconds),
+                    _shown(metrics, "latency_p99_ns", text.nanoseconds),
                     _ratio(trip.get(name)), _shown(metrics, "cpu_s_per_million", "{:.3g}".format)]
         if small:
             row.append(_shown(small[name]["metrics"] if name in small else {}, "messages_per_s", text.rate))
@@ -99,6 +100,16 @@ def clause_count(results, record):
     if standing == "failed":
         return count + ", FAILED"
     return count + (f", {len(entry['not_run'])} not run" if entry["not_run"] else "")
+
+
+def tests_run(results):
+    """Which part of the suite ran, in words where the filter is one of the profiles' own."""
+    chosen = results["run"]["gtest_filter"]
+    if chosen == "*":
+        return "all tests were run"
+    if chosen.startswith("-"):
+        return "all tests were run but those named " + ", ".join(chosen[1:].replace("*", "").split(":"))
+    return f"the tests {chosen} were run"
 
 
 def targets():
@@ -175,9 +186,11 @@ def matrix(results):
 
 
 def plain_table(heads, rows):
-    """Columns lined up for a terminal."""
-    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [heads, *rows])
+    """For a terminal, which is narrow: a line per head, a column per row."""
+    columns = [heads, *rows]
+    widths = [max(map(len, column)) for column in columns]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in zip(*columns))
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def markdown_table(heads, rows):
@@ -198,7 +211,8 @@ def markdown(results):
     """summary.md: the headline and the matrix, to paste where Markdown is read."""
     heads, rows = headline(results)
     subjects, clauses = matrix(results)
-    marks = [[clause["id"], clause["level"], *(VERDICT_MARK.get(v, "") for v in verdicts)] for clause, verdicts in clauses]
+    marks = [[clause["id"], clause["level"], *(VERDICT_MARK.get(verdict, "") for verdict in verdicts)]
+             for clause, verdicts in clauses]
     legend = ", ".join(f"{VERDICT_MARK[v]} {meaning}" for v, meaning in VERDICT_MEANING.items())
     example = f"**{results['run']['example']}**\n\n" if "example" in results["run"] else ""
     return (f"{example}{markdown_table(heads, [row.cells for row in rows])}\n\n{machine(results)}.\n\n"
@@ -212,7 +226,8 @@ def process_rows(results):
         metrics = record["metrics"]
         if "latency_p50_ns" not in metrics:
             continue
-        sentence = f"Process {record['workload'].replace('_', ' + ')} by {label(record)}: p50 {text.nanoseconds(metrics['latency_p50_ns'])}"
+        what = f"Process {record['workload'].replace('_', ' + ')} by {label(record)}, {record['placement']}"
+        sentence = f"{what}: p50 {text.nanoseconds(metrics['latency_p50_ns'])}"
         if "ratio_to_limit" in record:
             sentence += f", {text.ratio(record['ratio_to_limit'])} times {record['limit']}"
         if conformance.standing(results, record) != "passed":

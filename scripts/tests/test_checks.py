@@ -30,7 +30,7 @@ class Tree(unittest.TestCase):
 class Layers(Tree):
     def setUp(self):
         super().setUp()
-        self.write("impl/CMakeLists.txt", "crucible_mechanism(posix_pipe PosixPipe)", "crucible_mechanism(unix_socket U)")
+        self.write("impl/CMakeLists.txt", "crucible_mechanism(posix_pipe P)", "crucible_mechanism(unix_socket U)")
         for path in ("api/status.h", "core/fd.h", "compose/queue.h", "posix_pipe/mechanism.h", "unix_socket/frame.h"):
             self.write(f"impl/{path}", "#pragma once")
 
@@ -62,7 +62,8 @@ class Layers(Tree):
         self.assert_one("impl/core/wait.cc", '"posix_pipe/mechanism.h"', "must not know the mechanism posix_pipe")
 
     def test_a_mechanism_does_not_know_another(self):
-        self.assert_one("impl/posix_pipe/connection.cc", '"unix_socket/frame.h"', "must not know the mechanism unix_socket")
+        self.assert_one("impl/posix_pipe/connection.cc", '"unix_socket/frame.h"',
+                        "mechanism:posix_pipe must not know the mechanism unix_socket")
 
     def test_a_detour_by_relative_path_is_seen(self):
         self.assert_one("impl/posix_pipe/connection.cc", '"../unix_socket/frame.h"', "unix_socket")
@@ -84,7 +85,8 @@ class Layers(Tree):
 class Clauses(Tree):
     def setUp(self):
         super().setUp()
-        self.write("conformance/SPEC.md", "**P1** MUST — a", "", "**P2** MAY(pollable) — b", "", "**P3** no counterpart — c")
+        self.write("conformance/SPEC.md", "**P1** MUST — a", "", "**P2** MAY(pollable) — b", "",
+                   "**P3** no counterpart — c")
         self.write("conformance/pipe_test.cc", "TEST_P(Pipe, P1_Arrives) {}", "TEST_F(PipeWait,", "       P2_Polls) {}")
 
     def test_a_sound_suite_passes(self):
@@ -113,9 +115,9 @@ class Clauses(Tree):
         self.write("conformance/SPEC.md", "**P1** MUST — a", "", "**P2** MUST — b", "", "**P1** MUST — again")
         self.assert_fault("conformance/SPEC.md:5: P1 was given before, in line 1")
 
-    def test_tools_and_tutorials_need_no_clause(self):
+    def test_tools_and_the_reviewed_table_need_no_clause(self):
         self.write("conformance/support_test.cc", "TEST(Watchdog, Bites) {}")
-        self.write("conformance/tutorial_test.cc", "TEST_F(Tutorial, T1_First) {}")
+        self.write("conformance/capabilities_test.cc", "TEST(Capabilities, AreAsReviewed) {}")
         self.assertEqual(self.run_check(check_clauses), (0, []))
 
 

@@ -60,8 +60,8 @@ class Xml(unittest.TestCase):
 
     def test_verdicts_and_subjects(self):
         self.assertEqual([(t.subject, t.clause, t.verdict) for t in self.tests.values()],
-                         [("posix_pipe", "P1", "passed"), ("zeromq_ipc", "P1", "failed"), ("posix_pipe", "P2", "skipped"),
-                          ("pipe", "P4", "passed")])
+                         [("posix_pipe", "P1", "passed"), ("zeromq_ipc", "P1", "failed"),
+                          ("posix_pipe", "P2", "skipped"), ("pipe", "P4", "passed")])
 
     def test_all_failures_of_a_test_are_kept(self):
         self.assertEqual(self.tests["Mechanisms/Pipe.P1_Arrives/zeromq_ipc"].message,
@@ -94,6 +94,12 @@ class Judging(unittest.TestCase):
         entry = self.judge(("P1", "skipped", "x.cc:1\nno time"))
         self.assertEqual((entry["failed"], entry["must_passed"]), (["P1"], 0))
         self.assertIn("no time", entry["failures"][0]["message"])
+
+    def test_what_needs_a_larger_machine_was_not_run(self):
+        entry = self.judge(("P1", "skipped", "x.cc:1\nneeds 5 GiB of memory"))
+        self.assertEqual((entry["failed"], entry["not_run"]), ([], ["P1"]))
+        self.assertEqual((entry["must_passed"], entry["must_total"]), (0, 1))
+        self.assertEqual(entry["skipped"][0]["reason"], "needs 5 GiB of memory")
 
     def test_one_skipped_test_of_a_proven_must_clause_is_only_told(self):
         entry = self.judge(("P1", "skipped", "x.cc:1\nneeds 5 GiB"), ("P1", "passed", ""))

@@ -28,7 +28,8 @@ class Ratios(unittest.TestCase):
     def test_the_interval_holds_the_median_and_repeats_exactly(self):
         blocks = line()["blocks"]
         entry = ratios.ratio_to_limit(blocks, "round_trip")
-        self.assertEqual(entry["median"], statistics.median(s / l for s, l in zip(blocks["subject_ns"], blocks["limit_ns"])))
+        pairs = zip(blocks["subject_ns"], blocks["limit_ns"])
+        self.assertEqual(entry["median"], statistics.median(subject / limit for subject, limit in pairs))
         self.assertTrue(entry["low"] <= entry["median"] <= entry["high"])
         self.assertLess(entry["high"] - entry["low"], 0.05)
         self.assertEqual(entry, ratios.ratio_to_limit(blocks, "round_trip"))
@@ -121,7 +122,8 @@ class Example(unittest.TestCase):
         self.assertEqual(summary.verdict(record, target), "met")
 
     def test_small_and_large_streams_have_targets_of_their_own(self):
-        record = {"primitive": "pipe", "workload": "one_way", "name": "posix_pipe", "call": "direct", "placement": "same"}
+        record = {"primitive": "pipe", "workload": "one_way", "name": "posix_pipe", "call": "direct",
+                  "placement": "same"}
         found = {size: summary.target_of({**record, "bytes": size}, summary.targets()) for size in (64, 16384, 1 << 20)}
         self.assertEqual({size: t and t["id"] for size, t in found.items()}, {64: "K3", 16384: None, 1 << 20: "K2"})
 

@@ -135,7 +135,7 @@ class Report(Example):
 
     def test_report_checks_the_ratios_against_the_raw_blocks(self):
         shutil.copytree(support.EXAMPLE, self.folder / "run")
-        command = [sys.executable, str(support.SCRIPTS / "crucible_lib" / "__main__.py"), "report", str(self.folder / "run")]
+        command = support.command(support.SCRIPTS.parent, "report", str(self.folder / "run"))
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"\d+ ratios recomputed from the raw blocks\n$")
@@ -151,8 +151,8 @@ class Summary(Example):
     def test_the_fastest_round_trip_comes_first(self):
         heads, rows = summary.headline(self.example)
         self.assertTrue(heads[2].startswith("round trip 64 B cross"))
-        latency = {r["name"]: r["metrics"]["latency_p50_ns"] for r in self.example["records"] if r["role"] == "mechanism"
-                   and r["workload"] == "round_trip" and r["bytes"] == 64 and r["placement"] == "cross"}
+        trips = summary.measured(self.example, role="mechanism", workload="round_trip", bytes=64, placement="cross")
+        latency = {record["name"]: record["metrics"]["latency_p50_ns"] for record in trips}
         self.assertEqual([row.name for row in rows], sorted(latency, key=latency.get))
 
     def test_the_matrix_concerns_each_subject_with_its_own_clauses(self):

@@ -24,8 +24,8 @@ class Finished(unittest.TestCase):
         cls.addClassCleanup(folder.cleanup)
         cls.root = pathlib.Path(folder.name)
         support.make_tree(cls.root)
-        (cls.root / "impl/CMakeLists.txt").write_text("crucible_mechanism(posix_pipe P)\ncrucible_mechanism(unix_socket U)\n"
-                                                      "crucible_mechanism(nng N)\n")
+        with open(cls.root / "impl/CMakeLists.txt", "a", encoding="utf-8") as listing:
+            listing.write("crucible_mechanism(nng N)\n")
         (cls.root / "build/release/crucible-build.log").write_text("-- Mechanism nng is off: nng was not found\n")
         cls.done = support.crucible(cls.root, "run", "smoke", *QUIET, *options, **environment)
         cls.results = json.loads((cls.root / "out" / "results.json").read_text(encoding="utf-8"))
@@ -39,8 +39,9 @@ class GoodRun(Finished):
     def test_leaves_everything_that_it_promises(self):
         self.assertEqual(self.done.returncode, 0, self.done.stderr)
         out = self.root / "out"
-        for path in ("report.html", "results.json", "summary.md", "raw/records.jsonl.gz", "raw/google_benchmark.jsonl.gz",
-                     "raw/conformance/pipe_test.xml.gz", "charts/overview.svg", "charts/overview.png"):
+        for path in ("report.html", "results.json", "summary.md", "raw/records.jsonl.gz",
+                     "raw/google_benchmark.jsonl.gz", "raw/conformance/pipe_test.xml.gz", "charts/overview.svg",
+                     "charts/overview.png"):
             self.assertGreater((out / path).stat().st_size, 0, path)
         self.assertEqual([p for p in (out / "raw").rglob("*") if p.is_file() and p.suffix != ".gz"], [])
 
@@ -50,7 +51,8 @@ class GoodRun(Finished):
         self.assertEqual(lines[-1], "out/report.html")
 
     def test_without_git_the_commit_is_unknown(self):
-        self.assertEqual((self.results["environment"]["commit"], self.results["environment"]["dirty"]), ("unknown", None))
+        environment = self.results["environment"]
+        self.assertEqual((environment["commit"], environment["dirty"]), ("unknown", None))
 
     def test_what_cmake_left_out_says_why(self):
         reasons = {r["not_measured"] for r in self.results["records"] if r["name"] == "nng"}
@@ -109,7 +111,8 @@ class Refused(support.TreeCase):
 class Interrupted(support.TreeCase):
     def interrupt(self, number):
         process = subprocess.Popen(support.command(self.root, "run", "smoke", *QUIET), cwd=self.root, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "FAKE_SLOW": "0.2"})
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env={**os.environ, "FAKE_SLOW": "0.2"})
         for line in process.stderr:
             if line.startswith("[ 4/"):
                 break
@@ -129,7 +132,8 @@ class Interrupted(support.TreeCase):
                 self.assertTrue(results["run"]["interrupted"])
                 self.assertGreaterEqual(len(measured), 3)
                 self.assertEqual({r["not_measured"] for r in cells if r not in measured}, {"interrupted"})
-                self.assertIn("This run was interrupted", (self.root / "out" / "report.html").read_text(encoding="utf-8"))
+                page = (self.root / "out" / "report.html").read_text(encoding="utf-8")
+                self.assertIn("This run was interrupted", page)
                 subprocess.run(["rm", "-r", str(self.root / "out")], check=True)
 
 
@@ -190,7 +194,8 @@ class Usage(support.TreeCase):
     def test_a_dry_run_says_how_long_and_does_nothing(self):
         done = self.crucible("run", "full", "--dry-run", "--sizes", "64")
         self.assertEqual(done.returncode, 0)
-        self.assertRegex(done.stdout.splitlines()[-1], r"^\d+ cases in .*, after .* of conformance: .* once it is built$")
+        self.assertRegex(done.stdout.splitlines()[-1],
+                         r"^\d+ cases in .*, after .* of conformance: .* once it is built$")
         self.assertFalse((self.root / "results").exists())
 
     def test_list_works_without_a_build(self):
@@ -202,7 +207,8 @@ class MissingPackages(support.TreeCase):
     def test_an_interpreter_without_the_modules_gives_one_line_and_3(self):
         script = ("import sys; sys.path.insert(0, 'scripts'); from crucible_lib import interpreter as i;"
                   "i.CANDIDATES = [sys.executable]; i.PACKAGES['no_such_module'] = 'python3-no-such'; i.ensure_all()")
-        done = subprocess.run([sys.executable, "-c", script], cwd=self.root, capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-c", script], cwd=self.root, capture_output=True, text=True,
+                              check=False)
         self.assertEqual((done.returncode, len(done.stderr.splitlines())), (3, 1))
         self.assertIn("install python3-no-such", done.stderr)
 
@@ -216,8 +222,8 @@ class MissingPackages(support.TreeCase):
         (tools / "ctest").write_text('#!/bin/sh\necho "$@"\n')
         for tool in tools.iterdir():
             tool.chmod(0o755)
-        return subprocess.run([str(self.root / "scripts" / "crucible"), *words], capture_output=True, text=True, cwd=tools,
-                              env={**os.environ, "PATH": f"{tools}:/usr/bin:/bin"}, check=False)
+        return subprocess.run([str(self.root / "scripts" / "crucible"), *words], capture_output=True, text=True,
+                              cwd=tools, env={**os.environ, "PATH": f"{tools}:/usr/bin:/bin"}, check=False)
 
     def packages(self, *groups):
         lines = (support.SCRIPTS / "packages.txt").read_text(encoding="utf-8").splitlines()
