@@ -123,12 +123,11 @@ def run_tests(binary: Path, mutant: dict, log: Path) -> tuple[int, str]:
 
 def first_failure(code: int, output: str) -> str:
     lines = output.splitlines()
-    for line in lines:
-        if line.startswith("WATCHDOG: "):
-            return "the watchdog ended it"
     for number, line in enumerate(lines):
         if line.endswith(": Failure") or line.startswith("unknown file: Failure"):
             return " ".join([Path(line).name, *(text.strip() for text in lines[number + 1 : number + 4])])[:160]
+        if line.startswith("WATCHDOG: "):
+            return "the watchdog ended it"
     return f"ended by signal {-code}" if code < 0 else f"ended with {code}"
 
 

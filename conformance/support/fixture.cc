@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include <cerrno>
+#include <thread>
 
 #include "conformance/support/watchdog.h"
 #include "core/process.h"
@@ -34,6 +35,7 @@ void CleanFixture::warm_up() {
   Process first;  // opens what the children of this process will know their parent by
   first.start();
   first.join();
+  std::thread([] {}).join();  // with the first thread ThreadSanitizer starts one of its own
 }
 
 void CleanFixture::await_orphans() {
