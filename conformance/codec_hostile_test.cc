@@ -245,6 +245,21 @@ TEST_F(CodecHostile, C17_WhatAnEncoderAcceptsADecoderDoes) {
   }
 }
 
+TEST_F(CodecHostile, C17_WhatStandsBesideEachOtherIsNotNested) {
+  constexpr std::size_t kBeside = 8 * kMaxDepth;
+  for (const Object& item : {Object::list(), Object::list(1), Object::dict(), Object::dict({{"key", 1}})}) {
+    const Object items = Object::List(kBeside, item);
+    EXPECT_EQ(decode<Object>(encode(items).view()), items) << item.to_string();
+    Object::Dict values;
+    for (std::size_t i = 0; i < kBeside; ++i) values.emplace(i, item);
+    EXPECT_EQ(decode<Object>(encode(Object(values)).view()), Object(values)) << item.to_string();
+    Object pairs = nested(kMaxDepth - 2, Object::list(item, item));
+    EXPECT_EQ(decode<Object>(encode(pairs).view()), pairs) << item.to_string();
+  }
+  const std::vector<std::map<int, std::vector<int>>> typed(kBeside, {{1, {}}, {2, {3}}});
+  EXPECT_EQ(decode<std::decay_t<decltype(typed)>>(encode(typed).view()), typed);
+}
+
 TEST_F(CodecHostile, C18_RandomBytesGiveAValueOrAnEncodingError) {
   Random random;
   std::size_t refused = 0;

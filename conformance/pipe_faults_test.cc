@@ -8,7 +8,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -242,25 +245,48 @@ void expect_no_growth(const Resources& first, const Resources& second) {
   EXPECT_LT(second.resident_kib, first.resident_kib + kSlackKib);
 }
 
-TEST_P(PipeFaults, P45_AHundredThousandMessagesLeaveNothingBehind) {
+// Of all kinds of sizes, with its number where there is room for one.
+Bytes numbered(std::uint64_t number) {
+  constexpr std::size_t kSizes[] = {0, 30, 900, 5'000, 100, 2};
+  Bytes message(number % 1'000 == 0 ? 300'000 : kSizes[number % std::size(kSizes)]);
+  if (message.size() >= sizeof number) std::memcpy(message.data(), &number, sizeof number);
+  return message;
+}
+
+// What a process holds after few messages (a leak has not used everything up yet), after half and after all of them.
+constexpr std::array<std::uint64_t, 3> kStages = {100, 50'000, 100'000};
+using Stages = std::array<Resources, kStages.size()>;
+
+void expect_no_growth(const Stages& after) {
+  EXPECT_EQ(after[1].descriptors, after[0].descriptors);
+  EXPECT_EQ(after[1].threads, after[0].threads);
+  expect_no_growth(after[1], after[2]);
+}
+
+TEST_P(PipeFaults, P45_AHundredThousandMessagesArriveInOrderAndLeaveNothingBehind) {
   auto [here, there] = pipe();
   Peer child([end = std::move(there), &here = here] {
     here.reset();
-    Bytes message;
-    while (end->recv_bytes(message) == Status::kOk) {
-      if (message.size() == 1) give(*end, message);  // asked whether everything before it has been received
+    Stages after = {};
+    std::uint64_t number = 0;
+    for (std::size_t stage = 0; stage < kStages.size(); ++stage) {
+      for (Bytes message; number < kStages[stage]; ++number) {
+        ASSERT_EQ(end->recv_bytes(message), Status::kOk) << number;
+        ASSERT_TRUE(same(message, numbered(number))) << "instead of message " << number;
+      }
+      after[stage] = Resources::now();
+      give(*end, text("all received"));
     }
+    expect_no_growth(after);
   });
-  const Bytes messages[] = {Bytes(0), Bytes(30), Bytes(900), Bytes(5'000), Bytes(100), Bytes(2)};
-  const auto half = [&] {
-    for (int i = 0; i < 50'000; ++i) give(*here, i % 1'000 == 0 ? Bytes(300'000) : messages[i % 6]);
-    give(*here, Bytes(1));
-    EXPECT_EQ(take(*here).size(), 1U);
-    return Resources::now();
-  };
-  const Resources first = half();
-  expect_no_growth(first, half());
-  here.reset();
+  Stages after = {};
+  std::uint64_t number = 0;
+  for (std::size_t stage = 0; stage < kStages.size(); ++stage) {
+    for (; number < kStages[stage]; ++number) ASSERT_EQ(here->send_bytes(numbered(number)), Status::kOk) << number;
+    ASSERT_EQ(as_text(take(*here)), "all received");
+    after[stage] = Resources::now();
+  }
+  expect_no_growth(after);
   child.join();
 }
 

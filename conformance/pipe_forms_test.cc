@@ -75,6 +75,32 @@ TEST_P(Pipe, P22_HandledSignalsDoNotShowInABlockedReceive) {
   child.join();
 }
 
+TEST_P(Pipe, P22_HandledSignalsDoNotShowInABlockedSend) {
+  CRUCIBLE_REQUIRE_BOUND;
+  for (const std::size_t size : {10UL, 100'000UL}) {
+    for (const Deadline deadline : {Deadline::never(), Deadline::after(1h)}) {
+      auto [here, there] = pipe(kSmallest);
+      const std::size_t held = fill(*here, 10);
+      const std::size_t more = size == 10 ? held : 1;  // the first small one may still find room, not as many again
+      Event handling;
+      Peer child([&end = *here, &handling, size, more, deadline] {
+        const CountingHandler handler(SIGUSR1);
+        handling.set();
+        for (std::size_t i = 0; i < more; ++i) EXPECT_EQ(end.send_bytes(pattern(size, i), deadline), Status::kOk);
+        EXPECT_GE(CountingHandler::hits(), 10);
+      });
+      handling.wait();
+      for (int i = 0; i < 10; ++i) {
+        await_blocked(child.pid());
+        ASSERT_EQ(::kill(child.pid(), SIGUSR1), 0);
+      }
+      expect_filled(*there, 10, held);
+      expect_filled(*there, size, more);
+      child.join();
+    }
+  }
+}
+
 TEST_P(Pipe, P22_AStormOfSignalsDoesNotShowAnywhere) {
   auto [here, there] = pipe(kSmallest);
   constexpr std::size_t kRounds = 12;

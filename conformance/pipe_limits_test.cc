@@ -257,6 +257,24 @@ TEST_P(Pipe, P36_CloseWakesBothDirectionsAtOnce) {
   EXPECT_EQ(received, Status::kClosed);
 }
 
+// The forked process's only thread has another id than the one that it was copied from.
+TEST_P(Pipe, P36_CloseWakesTheFirstThreadOfAForkedChild) {
+  auto [here, there] = pipe();
+  give(*here, text("used before the fork"));
+  give(*there, text("used before the fork"));
+  EXPECT_EQ(as_text(take(*here)), "used before the fork");
+  Peer child([&end = *here] {
+    std::thread closer([&end, user = thread_id()] {
+      await_blocked(::getpid(), user);
+      end.close();
+    });
+    EXPECT_EQ(next_status(end), Status::kClosed);
+    closer.join();
+  });
+  child.join();
+  give(*here, text("the parent's copy is open"));
+}
+
 TEST_P(Pipe, P37_CloseLosesNothingThatWasSent) {
   auto [here, there] = pipe();
   for (std::size_t i = 0; i < 20; ++i) give(*here, pattern(i * 50, i));

@@ -1,7 +1,6 @@
-// Parents, children and what passes between them: X16 to X27 of SPEC.md.
+// Parents, children and what passes between them: X16 to X19 and X22 to X27 of SPEC.md.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,17 +10,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
-#include <iostream>
 #include <memory>
-#include <stdexcept>
 #include <string>
-#include <thread>
-#include <utility>
 #include <vector>
 
 #include "api/mechanism.h"
 #include "conformance/process_fixture.h"
-#include "conformance/support/capture.h"
 #include "conformance/support/children.h"
 #include "conformance/support/events.h"
 #include "conformance/support/peer.h"
@@ -112,93 +106,6 @@ TEST_F(Process, X19_DaemonMayNotHaveChildren) {
   daemon.join();
   EXPECT_EQ(daemon.exit_code(), 0);
   EXPECT_FALSE(*grandchild_ran);
-}
-
-// A parent that ends normally while a daemon would run for ever and another child has something left to do.
-struct Household {
-  SharedBox<std::atomic<pid_t>> daemon{0};
-  SharedBox<std::atomic<bool>> work_done{false};
-  Event working;
-  Event parent_ends;
-  Child* daemonic = nullptr;  // never deleted: what ends the children must not be a destructor
-  Child* worker = nullptr;
-
-  // Runs in the parent.
-  void found() {
-    daemonic = new Child(sleep_forever);
-    daemonic->set_daemon(true);
-    daemonic->start();
-    *daemon = daemonic->pid().value();
-    worker = new Child([this] {
-      working.set();
-      parent_ends.wait();
-      await_blocked(::getppid());  // the parent, in its end, waits for this child
-      *work_done = true;
-    });
-    worker->start();
-    working.wait();
-    parent_ends.set();
-  }
-};
-
-TEST_F(Process, X20_ReturningParentEndsItsDaemonsAndAwaitsTheOthers) {
-  Household household;
-  Child parent([&] { household.found(); });
-  parent.start();
-  parent.join();
-  EXPECT_EQ(parent.exit_code(), 0);
-  EXPECT_TRUE(*household.work_done);
-  EXPECT_TRUE(is_forgotten(*household.daemon));
-}
-
-TEST_F(Process, X20_ExitOfTheFirstProcessEndsDaemonsAndAwaitsTheOthers) {
-  Household household;
-  Peer parent([&] {
-    household.found();
-    std::exit(0);
-  });
-  parent.join();
-  EXPECT_TRUE(*household.work_done);
-  EXPECT_TRUE(is_forgotten(*household.daemon));
-}
-
-TEST_F(Process, X20_DaemonThatIgnoresTheRequestIsKilled) {
-  Event deaf;
-  Child parent([&] {
-    auto* daemon = new Child([&] {
-      std::signal(SIGTERM, SIG_IGN);
-      deaf.set();
-      sleep_forever();
-    });
-    daemon->set_daemon(true);
-    daemon->start();
-    deaf.wait();
-  });
-  parent.start();
-  parent.join();
-  EXPECT_EQ(parent.exit_code(), 0);
-}
-
-TEST_F(Process, X21_DetachedThreadDoesNotDelayTheEnd) {
-  Child child([] { std::thread([] { sleep_forever(); }).detach(); });
-  child.start();
-  child.join();
-  EXPECT_EQ(child.exit_code(), 0);
-}
-
-TEST_F(Process, X21_OwnedThreadFinishesFirst) {
-  SharedBox<std::atomic<bool>> finished(false);
-  Child child([&] {
-    const pid_t main_thread = thread_id();
-    const std::jthread owned([&, main_thread] {
-      await_blocked(main_thread);
-      *finished = true;
-    });
-  });
-  child.start();
-  child.join();
-  EXPECT_EQ(child.exit_code(), 0);
-  EXPECT_TRUE(*finished);
 }
 
 TEST_F(Process, X22_FirstProcessHasNoParent) { EXPECT_EQ(parent_process(), nullptr); }

@@ -1,5 +1,6 @@
 // What processes survive: the H clauses of SPEC.md that concern them.
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,20 +112,37 @@ TEST_F(Process, H29_DaemonsDieWithAKilledParent) {
   for (const auto& daemon : *daemons) EXPECT_TRUE(is_forgotten(daemon));
 }
 
+// A thread that was joined may still be on its way out of the kernel, which then sends the death signals.
+void await_end_of_thread(pid_t tid) {
+  while (::syscall(SYS_tgkill, ::getpid(), tid, 0) == 0) std::this_thread::yield();
+}
+
 TEST_F(Process, H29_DaemonOutlivesTheThreadThatStartedItButNotTheProcess) {
   SharedBox<std::atomic<pid_t>> pid(0);
+  Event daemon_runs;
   Event thread_is_gone;
+  Event daemon_outlived_it;
   Child parent([&] {
-    auto* daemon = new Child(sleep_without_parent_watch);
+    auto* daemon = new Child([&] {
+      daemon_runs.set();
+      thread_is_gone.wait();
+      daemon_outlived_it.set();
+      sleep_without_parent_watch();
+    });
     daemon->set_daemon(true);
-    std::thread([&] { daemon->start(); }).join();
+    std::atomic<pid_t> starter = 0;
+    std::thread([&] {
+      starter = thread_id();
+      daemon->start();
+      daemon_runs.wait();  // what it has to ask of the kernel it has asked
+    }).join();
     *pid = daemon->pid().value();
+    await_end_of_thread(starter);
     thread_is_gone.set();
     sleep_forever();
   });
   parent.start();
-  thread_is_gone.wait();
-  await_blocked(*pid);  // throws if the starting thread's end was taken for the process's
+  daemon_outlived_it.wait();
   parent.kill();
   parent.join();
   await_orphans();

@@ -35,7 +35,7 @@ class SignalStorm {
  public:
   SignalStorm() {
     struct sigaction action = {};
-    action.sa_handler = [](int) { count_ = count_ + 1; };
+    action.sa_handler = [](int) { ++count_; };
     ::sigaction(SIGALRM, &action, &before_);
     const itimerval millisecond = {.it_interval = {.tv_sec = 0, .tv_usec = 1000},
                                    .it_value = {.tv_sec = 0, .tv_usec = 1000}};
@@ -51,7 +51,7 @@ class SignalStorm {
   static int count() { return count_; }
 
  private:
-  static inline volatile std::sig_atomic_t count_ = 0;
+  static inline std::atomic<int> count_ = 0;
   struct sigaction before_ = {};
 };
 

@@ -257,5 +257,21 @@ TEST_F(Process, X39_WaitTakesProcessesSentinelsAndDescriptors) {
   ended.join();
 }
 
+// Those that need not be asked of the kernel are no earlier in the answer.
+TEST_F(Process, X39_PositionsAscend) {
+  Child joined([] {});
+  Child unjoined([] {});
+  for (Child* child : {&joined, &unjoined}) child->start();
+  joined.join();
+  await_zombie(unjoined.pid().value());
+  auto [here, there] = Lifeline::pair();
+  {
+    const Lifeline gone = std::move(there);
+  }
+  EXPECT_EQ(wait({unjoined, here.descriptor(), joined}), (std::vector<std::size_t>{0, 1, 2}));
+  EXPECT_EQ(wait({here.descriptor(), joined, unjoined.sentinel()}), (std::vector<std::size_t>{0, 1, 2}));
+  unjoined.join();
+}
+
 }  // namespace
 }  // namespace crucible::testing

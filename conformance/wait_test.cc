@@ -173,6 +173,7 @@ TEST_P(Wait, P27_ASentinelAndWhatIsReadyBesideIt) {
   EXPECT_EQ(wait({*here, child, child.sentinel()}), (Positions{0, 1, 2}));
   child.join();
   EXPECT_EQ(wait({child, *here}), (Positions{0, 1})) << "an ended process stays ready";
+  EXPECT_EQ(wait({*here, child}), (Positions{0, 1})) << "ascending";
 }
 
 TEST_P(Wait, P27_WakesForWhateverComesFirst) {

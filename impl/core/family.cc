@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <condition_variable>
 #include <csignal>
-#include <new>
 #include <thread>
 
 namespace crucible {
@@ -30,8 +29,8 @@ void after_fork_in_parent() {
 // The siblings and their sentinels are the parent's affair.
 void after_fork_in_child() {
   Family& family = Family::get();
-  new (&family.mutex) std::recursive_mutex;  // its owner, the forking thread, has another id here
   family.fork_delegate = 0;
+  family.mutex.unlock();  // whoever locked it for this fork goes on in the parent only
   family.parent_sentinel = std::move(family.own_sentinel);
   family.abandon_children();
 }
@@ -55,7 +54,6 @@ Family& Family::get() {
 }
 
 void Family::reap() {
-  const std::lock_guard lock(mutex);
   std::erase_if(children, [](Process* child) { return child->collect(); });
 }
 
@@ -70,10 +68,10 @@ void Family::abandon_children() noexcept {
 }
 
 void Family::dissolve() {
-  reap();
   std::vector<Process*> left;
   {
     const std::lock_guard lock(mutex);
+    reap();
     left = children;
   }
   for (Process* child : left) {

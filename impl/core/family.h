@@ -17,7 +17,7 @@ namespace crucible {
 
 /// One per process, never destroyed, emptied in a forked child. Lock order: this mutex before that of a Process.
 struct Family {
-  std::recursive_mutex mutex;
+  std::mutex mutex;
   CurrentProcess self;
   std::string identity;  ///< the numbers of the creation path: "2:1"
   unsigned constructed = 0;
@@ -26,11 +26,11 @@ struct Family {
   Fd own_sentinel;                 ///< a pidfd of this process, for its children to inherit
   Fd parent_sentinel;              ///< in a forked child: what own_sentinel was before the fork
   bool exit_handler_registered = false;
-  /// The thread that forks on behalf of one that holds the mutex; 0: none does.
+  /// The thread that forks while it, or one that waits for it, holds the mutex; 0: none does.
   std::atomic<pid_t> fork_delegate = 0;
 
   static Family& get();
-  /// Drops those that ended from `children`.
+  /// Drops those that ended from `children`. The mutex is held.
   void reap();
   void forget(const Process* process);
   /// In a forked child: they are the parent's, and so are their sentinels.

@@ -103,6 +103,7 @@ void Process::require_started(const char* operation) const {
 
 void Process::start() {
   Family& family = Family::get();
+  std::unique_ptr<Target> given_away;  // destroyed after the lock is released, since arguments may be Process objects
   const std::lock_guard family_lock(family.mutex);
   require_creator("start");
   if (life_ == Life::kClosed) throw Closed("start");
@@ -127,11 +128,13 @@ void Process::start() {
       run_child(parent);
     });
   } else {
+    family.fork_delegate = gettid();
     pid = fork();
     if (pid == 0) {
       reserved.reset();
       run_child(parent);
     }
+    family.fork_delegate = 0;
   }
   if (pid < 0) throw_errno("fork");
   reserved.reset();
@@ -152,7 +155,7 @@ void Process::start() {
     life_ = gone ? Life::kEnded : Life::kRunning;
   }
   if (!gone) family.children.push_back(this);
-  target_.reset();
+  given_away = std::move(target_);
 }
 
 void Process::run_child(pid_t parent) {
@@ -257,11 +260,9 @@ void Process::kill() { send_signal(SIGKILL, "kill"); }
 void Process::interrupt() { send_signal(SIGINT, "interrupt"); }
 
 void Process::close() {
-  Family& family = Family::get();
-  const std::lock_guard family_lock(family.mutex);
   require_creator("close");
   if (!collect()) throw StateError("close: the process is still running");
-  family.forget(this);
+  Family::get().forget(this);
   const std::lock_guard lock(mutex_);
   life_ = Life::kClosed;
   sentinel_.reset();
@@ -312,8 +313,8 @@ const ParentProcess* parent_process() {
 
 std::vector<Process*> active_children() {
   Family& family = Family::get();
-  family.reap();
   const std::lock_guard lock(family.mutex);
+  family.reap();
   return family.children;
 }
 
