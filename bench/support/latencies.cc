@@ -47,13 +47,13 @@ void Latencies::merge(const Latencies& other) {
 }
 
 std::optional<double> Latencies::percentile_ns(double quantile) const {
-  const double total = static_cast<double>(samples_);
+  const auto total = static_cast<double>(samples_);
   // A rounding error must not cost the percentile that exactly enough samples lie beyond.
   constexpr double kRounding = 1e-6;
   if (total * (1 - quantile) < kFewestBeyond - kRounding) return std::nullopt;
   double below = 0;
   for (int i = 0; i < static_cast<int>(kBins); ++i) {
-    const double here = static_cast<double>(histogram_->counts.at(i));
+    const auto here = static_cast<double>(histogram_->counts.at(i));
     if (here > 0 && below + here >= quantile * total) {
       const auto bin = histogram_->counts.axis().bin(i);
       const double inside = std::clamp((quantile * total - below) / here, 0.0, 1.0);

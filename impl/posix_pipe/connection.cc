@@ -1,12 +1,12 @@
 #include "posix_pipe/connection.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include "core/inherited.h"
@@ -329,7 +329,7 @@ Status PosixPipeConnection::receive_frame(Destination& to, Deadline deadline) {
     if (header.length > kMaxMessage) return Status::kBadLength;
     // A segmented frame may yet be given up; its length counts only once it is complete.
     if (header.segmented == 0 && !to.accepts(header.length)) return Status::kBadLength;
-    const std::size_t length = static_cast<std::size_t>(header.length);
+    const auto length = static_cast<std::size_t>(header.length);
     bool aborted = false;
     Status status = Status::kOk;
     if (kHeader + length + header.padding <= wanted_ && header.segmented == 0) {
@@ -366,7 +366,7 @@ Status PosixPipeConnection::receive_start(Deadline deadline) {
 // The rest of a frame that is longer than its start. The payload goes straight to the caller, unless an earlier call's
 // deadline passed inside this frame.
 Status PosixPipeConnection::receive_body(const Header& header, Destination& to, Deadline deadline, bool& aborted) {
-  const std::size_t length = static_cast<std::size_t>(header.length);
+  const auto length = static_cast<std::size_t>(header.length);
   const std::size_t body = length + header.padding;
   const bool resumed = body_begun_;
   if (!resumed) discarding_ = !to.accepts(length);
