@@ -102,12 +102,14 @@ bool PosixPipeConnection::end_wait(short revents) {
 // large message among small ones makes every small one padded.
 PosixPipeConnection::Header PosixPipeConnection::Promise::next(std::size_t length) noexcept {
   const std::size_t natural = kHeader + length;
-  const Header header = {
-      .segmented = 0,
-      .reserved = 0,
-      .padding = static_cast<std::uint16_t>(natural < promised ? promised - natural : 0),
-      .promise = static_cast<std::uint32_t>(std::clamp(std::min(natural, last), kLeastFrame, kLongestPromise)),
-      .length = length};
+  const std::size_t least = std::min(natural, last);
+  // A start of a long frame is copied once more by its receiver and saves it nothing: it must read again anyway.
+  const std::size_t promise = least > kLongestPromise ? kLeastFrame : std::max(least, kLeastFrame);
+  const Header header = {.segmented = 0,
+                         .lead = 0,
+                         .padding = static_cast<std::uint16_t>(natural < promised ? promised - natural : 0),
+                         .promise = static_cast<std::uint32_t>(promise),
+                         .length = length};
   promised = header.promise;
   last = natural;
   return header;
@@ -125,7 +127,7 @@ Status PosixPipeConnection::after_failed_write(Deadline deadline) {
 Status PosixPipeConnection::write_all(ByteView bytes, Deadline deadline, std::size_t& written) {
   written = 0;
   while (written < bytes.size()) {
-    ByteView rest = bytes.subspan(written);
+    ByteView rest = bytes.subspan(written, std::min(kChunk, bytes.size() - written));
     if (!deadline.is_never()) {
       // A pipe that polls writable has a free page, so PIPE_BUF bytes of its only writer do not block.
       if (const Status status = await_events(out_.get(), POLLOUT, deadline, gate_); status != Status::kOk)
@@ -148,7 +150,7 @@ Status PosixPipeConnection::write_both(ByteView head, ByteView message, std::siz
   while (written < head.size()) {
     const ByteView rest = head.subspan(written);
     const iovec parts[] = {{const_cast<std::byte*>(rest.data()), rest.size()},
-                           {const_cast<std::byte*>(message.data()), message.size()}};
+                           {const_cast<std::byte*>(message.data()), std::min(kChunk, message.size())}};
     const ssize_t count = writev(out_.get(), parts, 2);
     if (count >= 0) {
       written += static_cast<std::size_t>(count);
@@ -190,8 +192,10 @@ Status PosixPipeConnection::send_frame(ByteView message, Deadline deadline) {
   if (whole && frame <= kLongestPromise) {
     status = write_all(ByteView(start).first(put_frame(start.data(), header, message)), deadline, written);
   } else {
+    header.lead = whole ? kLeastFrame - kHeader : 0;
+    std::memset(start.data(), 0, kLeastFrame);
     std::memcpy(start.data(), &header, kHeader);
-    const ByteView head = ByteView(start).first(kHeader);
+    const ByteView head = ByteView(start).first(kHeader + header.lead);
     status =
         whole ? write_both(head, message, written) : send_segmented(head, message, header.padding, deadline, written);
   }
@@ -376,8 +380,9 @@ Status PosixPipeConnection::receive_body(const Header& header, Destination& to, 
     payload = resumed ? pending_.data() : to.open(length);
   }
   if (!resumed) {
-    position_ = wanted_ - kHeader;
-    if (!discarding_ && length > 0) std::memcpy(payload, start_.data() + kHeader, std::min(position_, length));
+    const std::size_t begin = kHeader + header.lead;
+    position_ = wanted_ - begin;
+    if (!discarding_ && length > 0) std::memcpy(payload, start_.data() + begin, std::min(position_, length));
     body_begun_ = true;
     trailer_due_ = header.segmented != 0 && position_ == body;
   }
@@ -394,7 +399,7 @@ Status PosixPipeConnection::receive_body(const Header& header, Destination& to, 
     }
     const std::size_t stop = header.segmented != 0 ? std::min(body, (position_ / kSegment + 1) * kSegment) : body;
     if (position_ < length && !discarding_) {
-      status = read_some(payload + position_, std::min(stop, length) - position_, deadline, got);
+      status = read_some(payload + position_, std::min(kChunk, std::min(stop, length) - position_), deadline, got);
     } else {
       status = read_some(discarded.data(), std::min(stop - position_, discarded.size()), deadline, got);
     }

@@ -50,7 +50,7 @@ class PosixPipeConnection final : public Connection {
   };
   struct Header {
     std::uint8_t segmented;
-    std::uint8_t reserved;
+    std::uint8_t lead;      ///< bytes before the payload, which align that of a long frame
     std::uint16_t padding;  ///< bytes after the payload, to keep a promise
     std::uint32_t promise;  ///< the frame after this one is at least so long
     std::uint64_t length;   ///< of the payload
@@ -60,6 +60,8 @@ class PosixPipeConnection final : public Connection {
   static constexpr std::size_t kLeastFrame = 64;
   static constexpr std::size_t kLongestPromise = kHeader + 4096;
   static constexpr std::size_t kSegment = 64 * 1024;
+  /// Bytes per system call of a long message: with less than the pipe's capacity the two ends' copies overlap.
+  static constexpr std::size_t kChunk = 256 * 1024;
   static constexpr std::size_t kGather = 16 * 1024;
 
   PosixPipeConnection(Fd in, Fd out, std::shared_ptr<Shared[]> shared, bool first);

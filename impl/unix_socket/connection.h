@@ -54,7 +54,7 @@ class UnixSocketConnection final : public Connection {
   /// Payload of a packet: what the kernel takes in one block of 16 KiB and 17 pages, less its own bookkeeping.
   static constexpr std::size_t kPart = (16 + 64) * 1024 - 512;
   static constexpr std::size_t kBatch = 32;     ///< packets per system call at most
-  static constexpr std::size_t kCopied = 2048;  ///< payloads up to here are copied behind their header
+  static constexpr std::size_t kCopied = 4096;  ///< payloads up to here are copied behind their header
 
   /// Per direction: its sender has given up a message half-way and sent nothing since.
   using GivenUp = std::atomic<bool>;
