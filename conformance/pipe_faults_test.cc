@@ -60,11 +60,11 @@ TEST_P(PipeFaults, P40_DescriptorPollsReadableAsWaitReadableDoes) {
 TEST_P(PipeFaults, P41_OperationsOfUndeclaredCapabilitiesAreRefused) {
   auto [here, there] = pipe();
   int descriptor = -1;
-  if (!mechanism().pipe.passes_descriptors) {
+  if (!capabilities().passes_descriptors) {
     EXPECT_EQ(here->send_descriptor(STDIN_FILENO), Status::kUnsupported);
     EXPECT_EQ(there->recv_descriptor(descriptor, Deadline::immediate()), Status::kUnsupported);
   }
-  if (mechanism().pipe.pollable) {
+  if (capabilities().pollable) {
     EXPECT_GE(here->descriptor(), 0);
   } else {
     EXPECT_THROW((void)here->descriptor(), Unsupported);

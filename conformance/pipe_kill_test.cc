@@ -141,7 +141,7 @@ TEST_P(PipeKill, P42_ReceiversSurviveTheDeathOfTheirSender) {
     EXPECT_EQ(here->send_bytes(message), Status::kBrokenPipe);
     ASSERT_EQ(child.wait_status(), SIGKILL);
     EXPECT_LE(received, victim->begun);
-    if (mechanism().pipe.outlives_sender) {
+    if (capabilities().outlives_sender) {
       EXPECT_GE(received, victim->returned) << "a send that returned";
     }
     score.count(victim->inside());

@@ -83,7 +83,7 @@ TEST_P(Pipe, P33_SizesMayFollowEachOtherInAnyOrder) {
 
 // The memory of the message does not exist: it must be refused before it is touched.
 TEST_P(Pipe, P34_LongerThanTheDeclaredLimitIsRefusedAtOnce) {
-  const std::uint64_t limit = mechanism().pipe.max_message_bytes;
+  const std::uint64_t limit = capabilities().max_message_bytes;
   EXPECT_GE(limit, std::uint64_t{1} << 30U) << "at least 1 GiB is promised";
   auto [here, there] = pipe();
   std::byte one{};
@@ -106,7 +106,7 @@ TEST_P(Pipe, H33_MessagesOfMoreThanTwoGibibytesArrive) {
   if (huge == nullptr) GTEST_SKIP() << "needs 5 GiB of memory: set CRUCIBLE_HUGE=1";
   auto [here, there] = pipe();
   for (const std::uint64_t size : {(std::uint64_t{1} << 31U) - 1, (std::uint64_t{1} << 31U) + 1}) {
-    if (size > mechanism().pipe.max_message_bytes) continue;
+    if (size > capabilities().max_message_bytes) continue;
     Peer child([&end = *there, size] {
       Bytes message(size);
       message[size / 2] = message[size - 1] = std::byte{0x42};
@@ -121,7 +121,7 @@ TEST_P(Pipe, H33_MessagesOfMoreThanTwoGibibytesArrive) {
 }
 
 TEST_P(Pipe, P35_TheDeclaredStorageIsHeldWhileNobodyReceives) {
-  const std::size_t storage = mechanism().pipe.storage_bytes;
+  const std::size_t storage = capabilities().storage_bytes;
   ASSERT_GT(storage, 0U) << "every mechanism so far declares some";
   for (const std::size_t size : {1'024UL, 4'096UL, storage}) {
     if (size > storage) continue;

@@ -156,6 +156,6 @@ class SignalStorm {
 
 // First statement of a test that needs a transport which is full some time.
 #define CRUCIBLE_REQUIRE_BOUND                       \
-  if (!mechanism().pipe.unbounded) {                 \
+  if (!capabilities().unbounded) {                   \
   } else /* NOLINT(readability-else-after-return) */ \
     GTEST_SKIP() << mechanism().name << " declares `unbounded`: it is never full"

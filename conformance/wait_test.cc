@@ -64,11 +64,11 @@ std::vector<int> collect(std::vector<std::unique_ptr<Connection>>& ends) {
   return counts;
 }
 
-void collect_from_four(const Mechanism& mechanism, std::chrono::nanoseconds pause) {
+void collect_from_four(const Variant& variant, std::chrono::nanoseconds pause) {
   std::vector<std::unique_ptr<Connection>> ends;
   std::vector<std::unique_ptr<Peer>> children;
   for (int i = 0; i < 4; ++i) {
-    auto [here, there] = mechanism.make_pipe({});
+    auto [here, there] = variant.pipe({});
     children.push_back(std::make_unique<Peer>([end = std::move(there), &here = here, i, pause] {
       here.reset();
       Event never;
@@ -83,9 +83,9 @@ void collect_from_four(const Mechanism& mechanism, std::chrono::nanoseconds paus
   for (const auto& child : children) child->join();
 }
 
-TEST_P(Wait, P25_GathersFromFourFastSenders) { collect_from_four(mechanism(), 0ms); }
+TEST_P(Wait, P25_GathersFromFourFastSenders) { collect_from_four(GetParam(), 0ms); }
 
-TEST_P(Wait, P25_GathersFromFourSlowSenders) { collect_from_four(mechanism(), 5ms); }
+TEST_P(Wait, P25_GathersFromFourSlowSenders) { collect_from_four(GetParam(), 5ms); }
 
 TEST_P(Wait, P25_MixesConnectionsAndSockets) {
   auto [here, there] = pipe();

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Plants one fault of mutants.toml in a copy of a source and checks that its clause catches it.
+"""Plants one fault of the tables *.toml here in a copy of a source and checks that its clause catches it.
 
 The mutated source is compiled and linked as the build directory's own, in place of the library's, into a copy of
 the test binary. Exit code 0: the clause's tests failed, as they must. 1: the mutant survived, or no longer applies.
@@ -32,11 +32,11 @@ class Defect(Exception):
 
 
 def load() -> dict:
-    with open(HERE / "mutants.toml", "rb") as file:
-        entries = tomllib.load(file)["mutant"]
+    entries = [entry for path in sorted(HERE.glob("*.toml"))
+               for entry in tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]]
     mutants = {entry["name"]: entry for entry in entries}
     if len(mutants) != len(entries):
-        raise Defect("mutants.toml: a name stands twice")
+        raise Defect("a name stands twice")
     return mutants
 
 

@@ -49,9 +49,49 @@ void MechanismTest::warm_up() {
   (void)pipe();
 }
 
-std::vector<const Mechanism*> all_mechanisms() {
-  std::vector<const Mechanism*> all;
-  for (const Mechanism& mechanism : mechanisms()) all.push_back(&mechanism);
+std::string Variant::name() const {
+  std::string name(mechanism->name);
+  if (named) name += "_named";
+  if (read_ahead) name += "_ahead";
+  if (wait) name.append("_").append(to_string(*wait));
+  return name;
+}
+
+Capabilities Variant::capabilities() const {
+  Capabilities left = mechanism->pipe;
+  if (read_ahead) left.pollable = left.hands_over = left.transferable = false;
+  return left;
+}
+
+ConnectionPair Variant::pipe(PipeOptions options) const {
+  options.read_ahead = options.read_ahead || read_ahead;
+  if (wait && !options.wait) options.wait = wait;
+  if (!named || !options.duplex) return mechanism->make_pipe(options);  // a door leads to duplex connections only
+  const DoorOptions door = {.pipe = options};
+  const std::unique_ptr<Listener> listener = mechanism->listen(std::string(mechanism->scheme) + ":", door);
+  ConnectionPair ends;
+  ends.second = mechanism->connect(listener->address(), door, Deadline::never());
+  const Status status = listener->accept(ends.first);
+  if (status != Status::kOk) throw_status(status, "accept");
+  return ends;
+}
+
+std::vector<Variant> all_variants() {
+  std::vector<Variant> all;
+  for (const Mechanism& mechanism : mechanisms()) {
+    all.push_back({.mechanism = &mechanism});
+    if (!mechanism.scheme.empty()) all.push_back({.mechanism = &mechanism, .named = true});
+    if (mechanism.reads_ahead) all.push_back({.mechanism = &mechanism, .read_ahead = true});
+    for (std::size_t i = 1; i < mechanism.waits.size(); ++i) {
+      all.push_back({.mechanism = &mechanism, .wait = mechanism.waits[i]});
+    }
+  }
+  return all;
+}
+
+std::vector<Variant> all_mechanisms() {
+  std::vector<Variant> all;
+  for (const Mechanism& mechanism : mechanisms()) all.push_back({.mechanism = &mechanism});
   return all;
 }
 

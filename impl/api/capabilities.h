@@ -11,7 +11,9 @@ struct Capabilities {
   bool cross_host = false;              ///< peers may be on different hosts
   bool pollable = false;                ///< descriptor() is a kernel descriptor that poll(2) understands
   bool multi_writer = false;            ///< several processes may send on one end at the same time
-  bool passes_descriptors = false;      ///< send_descriptor() and recv_descriptor() work
+  bool hands_over = false;              ///< an end that was used may be used next by another process that has a copy
+  bool transferable = false;            ///< handle() works: an end can be given to a process that has not inherited it
+  bool passes_descriptors = false;      ///< send_descriptors() and recv_descriptors() work
   bool unbounded = false;               ///< any number of messages is accepted while nobody receives
   bool zero_copy = false;               ///< messages can be built and read in the transport's own memory
   bool outlives_sender = false;         ///< what a returned send handed over survives the sender's SIGKILL

@@ -1,5 +1,7 @@
 #include "api/connection.h"
 
+#include <unistd.h>
+
 namespace crucible {
 namespace {
 
@@ -9,9 +11,38 @@ bool lies_within(std::ptrdiff_t part, std::size_t whole) {
 
 }  // namespace
 
-Status Connection::send_descriptor(int /*descriptor*/, Deadline /*deadline*/) { return Status::kUnsupported; }
+Status Connection::reserve(std::size_t /*size*/, ByteSpan& /*room*/, Deadline /*deadline*/) {
+  return Status::kUnsupported;
+}
 
-Status Connection::recv_descriptor(int& /*descriptor*/, Deadline /*deadline*/) { return Status::kUnsupported; }
+Status Connection::commit(std::size_t /*size*/) { return Status::kUnsupported; }
+
+Status Connection::peek(ByteView& /*message*/, Deadline /*deadline*/) { return Status::kUnsupported; }
+
+Status Connection::release() { return Status::kUnsupported; }
+
+Status Connection::send_descriptors(std::span<const int> /*descriptors*/, ByteView /*message*/, Deadline /*deadline*/) {
+  return Status::kUnsupported;
+}
+
+Status Connection::recv_descriptors(std::vector<int>& /*descriptors*/, Bytes& /*message*/, Deadline /*deadline*/) {
+  return Status::kUnsupported;
+}
+
+Status Connection::recv_descriptor(int& descriptor, Deadline deadline) {
+  std::vector<int> received;
+  Bytes message;
+  const Status status = recv_descriptors(received, message, deadline);
+  if (status != Status::kOk) return status;
+  if (received.size() == 1) {
+    descriptor = received.front();
+    return Status::kOk;
+  }
+  for (const int other : received) ::close(other);
+  return Status::kBadArgument;
+}
+
+Handle Connection::handle() const { throw_status(Status::kUnsupported, "handle"); }
 
 int Connection::descriptor() const { throw_status(Status::kUnsupported, "descriptor"); }
 

@@ -1,12 +1,16 @@
 // Connection: one end of a message-preserving pipe between two processes.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,6 +21,36 @@
 #include "api/waitable.h"
 
 namespace crucible {
+
+/// What an end is made of: descriptors, which stay the end's own, and a few bytes that mean nothing to others.
+struct Handle {
+  std::vector<int> descriptors;
+  Bytes state;
+};
+
+/// As the kernel saw the process that connected or listened (SO_PEERCRED).
+struct PeerCredentials {
+  pid_t pid;
+  uid_t uid;
+  gid_t gid;
+};
+
+/// How an end waits, where its mechanism leaves the choice. kSpin never sleeps; kBlock sleeps at once; kAdaptive looks
+/// for a moment before it sleeps. Each end decides for itself.
+enum class WaitStrategy : std::uint8_t { kAdaptive, kSpin, kBlock };
+constexpr std::string_view to_string(WaitStrategy wait) noexcept {
+  return wait == WaitStrategy::kAdaptive ? "adaptive" : wait == WaitStrategy::kSpin ? "spin" : "block";
+}
+
+/// How a pipe is made. What a mechanism cannot honour it rounds up or refuses with BadArgument; never silently less.
+struct PipeOptions {
+  bool duplex = true;
+  std::size_t capacity_bytes = 0;         ///< per direction; 0: the mechanism's default
+  std::optional<WaitStrategy> wait = {};  ///< nothing: the mechanism's default. BadArgument unless it offers this one
+  /// Lets a receive take more than one message from the kernel at a time. What was read ahead is this copy's alone: an
+  /// end so made is not handed over, and descriptor() is Unsupported.
+  bool read_ahead = false;
+};
 
 /// Messages arrive whole, in order, exactly once. The virtual functions move bytes and return a Status; the
 /// templates below them move objects and throw. `x` waits, `try_x` does not, `x_for` waits at most a duration.
@@ -54,10 +88,28 @@ class Connection : public Waitable {
   /// there; nothing is consumed. kTimeout, kClosed, kWrongDirection.
   virtual Status wait_readable(Deadline deadline = Deadline::never()) = 0;
 
-  /// Needs passes_descriptors, else kUnsupported. The receiver gets a new descriptor (CLOEXEC) that it owns.
-  /// kBadArgument: the next message carries no descriptor (it stays), or `descriptor` is negative.
-  virtual Status send_descriptor(int descriptor, Deadline deadline = Deadline::never());
-  virtual Status recv_descriptor(int& descriptor, Deadline deadline = Deadline::never());
+  /// Need zero_copy, else kUnsupported. reserve() gives room for a message of `size` bytes in the transport's own
+  /// memory, waiting as send_bytes does; commit() sends the first `size` bytes of it, at most what was reserved. Until
+  /// then no other send, and nothing has happened for the peer; reserving again gives the first room up. kBadLength:
+  /// more than the transport can ever hold in one piece. kState: nothing is reserved. Otherwise as send_bytes.
+  virtual Status reserve(std::size_t size, ByteSpan& room, Deadline deadline = Deadline::never());
+  virtual Status commit(std::size_t size);
+  /// peek() shows the next message in the transport's own memory, waiting as recv_bytes does, and again the same until
+  /// release() consumes it, after which the memory is the sender's again. kUnsupported also for a message that does not
+  /// lie in one piece: it stays, for recv_bytes. kState: release() without peek(). Otherwise as recv_bytes.
+  virtual Status peek(ByteView& message, Deadline deadline = Deadline::never());
+  virtual Status release();
+
+  /// Sends a message of at most kDescriptorMessage bytes that carries 1 to kMostDescriptors open descriptors. Needs
+  /// passes_descriptors, else kUnsupported. kBadArgument: too many or none, a negative or closed one, too long a
+  /// message. Otherwise as send_bytes.
+  virtual Status send_descriptors(std::span<const int> descriptors, ByteView message,
+                                  Deadline deadline = Deadline::never());
+  /// Receives such a message: new descriptors (CLOEXEC), which the caller owns. kBadArgument: the next message carries
+  /// none; it stays. (Received by recv_bytes instead, the descriptors are closed.) Otherwise as recv_bytes.
+  virtual Status recv_descriptors(std::vector<int>& descriptors, Bytes& message, Deadline deadline = Deadline::never());
+  static constexpr std::size_t kMostDescriptors = 8;
+  static constexpr std::size_t kDescriptorMessage = 1024;
 
   /// Closes this process's copy. Whoever in this process is blocked on the end returns kClosed, after which close()
   /// returns; such a thread must not block signal wake_signal() (core/interrupt.h). Idempotent, any thread.
@@ -69,6 +121,14 @@ class Connection : public Waitable {
   /// Needs pollable: a descriptor that polls readable when wait_readable() would succeed, owned by the connection.
   /// Throws Closed; Unsupported where the mechanism is not pollable.
   virtual int descriptor() const;
+  /// Needs transferable: what another process makes its own copy of this end from (Mechanism::adopt). Throws Closed,
+  /// Unsupported, StateError in the middle of a message or where messages were read ahead.
+  virtual Handle handle() const;
+  /// The name of the mechanism that this end is of.
+  virtual std::string_view mechanism() const noexcept = 0;
+  /// Who was at the other end when it came through a named door; nothing for others and where the kernel does not tell.
+  const std::optional<PeerCredentials>& peer() const noexcept { return peer_; }
+  void set_peer(const PeerCredentials& peer) noexcept { peer_ = peer; }  ///< for doors
 
   // --- Bytes: the verb grammar and slices ----------------------------------------------------------------
 
@@ -85,6 +145,11 @@ class Connection : public Waitable {
   Status recv_bytes_for(Bytes& message, std::chrono::duration<R, P> duration) {
     return recv_bytes(message, kNoLimit, Deadline::after(duration));
   }
+  Status send_descriptor(int descriptor, Deadline deadline = Deadline::never()) {
+    return send_descriptors({&descriptor, 1}, {}, deadline);
+  }
+  /// kBadArgument also if the message carries another number of descriptors than one; it is then consumed.
+  Status recv_descriptor(int& descriptor, Deadline deadline = Deadline::never());
   /// Receives at buffer[offset...]. kBadArgument, the message staying where it is, unless 0 <= offset <= size.
   Status recv_bytes_at(ByteSpan buffer, std::ptrdiff_t offset, std::size_t& received,
                        Deadline deadline = Deadline::never(), Bytes* too_long = nullptr);
@@ -128,6 +193,8 @@ class Connection : public Waitable {
   }
 
  private:
+  std::optional<PeerCredentials> peer_;
+
   static bool finish(Status status, const char* operation) {
     if (status != Status::kOk && status != Status::kTimeout) throw_status(status, operation);
     return status == Status::kOk;
@@ -142,11 +209,5 @@ class Connection : public Waitable {
 
 /// The two ends of a pipe. In a simplex pipe `first` only receives and `second` only sends.
 using ConnectionPair = std::pair<std::unique_ptr<Connection>, std::unique_ptr<Connection>>;
-
-/// How a pipe is made. What a mechanism cannot honour it rounds up or refuses with BadArgument; never silently less.
-struct PipeOptions {
-  bool duplex = true;
-  std::size_t capacity_bytes = 0;  ///< per direction; 0: the mechanism's default
-};
 
 }  // namespace crucible

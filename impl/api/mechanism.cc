@@ -1,6 +1,9 @@
 #include "api/mechanism.h"
 
+#include <unistd.h>
+
 #include <string>
+#include <tuple>
 
 #include "api/status.h"
 
@@ -14,6 +17,28 @@ Context context(std::string_view name) {
     known += mechanism.name;
   }
   throw BadArgument("no mechanism named '" + std::string(name) + "'; there are: " + known);
+}
+
+Status send_connection(Connection& through, const Connection& end, Deadline deadline) {
+  const Handle handle = end.handle();
+  const Encoded message = encode(std::tuple(std::string(end.mechanism()), handle.state));
+  return through.send_descriptors(handle.descriptors, message.view(), deadline);
+}
+
+Status recv_connection(Connection& through, std::unique_ptr<Connection>& end, Deadline deadline) {
+  Handle handle;
+  Bytes message;
+  const Status status = through.recv_descriptors(handle.descriptors, message, deadline);
+  if (status != Status::kOk) return status;
+  try {
+    auto [name, state] = decode<std::tuple<std::string, Bytes>>(message);
+    handle.state = std::move(state);
+    end = context(name).mechanism().adopt(handle);
+    return Status::kOk;
+  } catch (const Error&) {  // not sent by send_connection, or from a program with other mechanisms
+    for (const int descriptor : handle.descriptors) ::close(descriptor);
+    return Status::kBadArgument;
+  }
 }
 
 }  // namespace crucible

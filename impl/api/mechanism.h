@@ -1,6 +1,7 @@
 // The table of mechanisms: what a program that chooses by name, and the conformance suite, hold.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <span>
 #include <string>
@@ -15,34 +16,47 @@ namespace crucible {
 /// One row of the run-time table. A null function: the mechanism has no such door, declared by leaving it out.
 struct Mechanism {
   std::string_view name;
-  Capabilities pipe;  ///< of its Connection
+  Capabilities pipe;                    ///< of its Connection
+  bool reads_ahead;                     ///< PipeOptions::read_ahead makes a difference
+  std::span<const WaitStrategy> waits;  ///< those that a pipe can be asked for, the default first; none: no choice
   ConnectionPair (*make_pipe)(const PipeOptions& options);
-  /// Takes over the kernel descriptors of an inherited or received end. Throws BadArgument for a wrong number of
-  /// descriptors or a negative one; what is not open fails on use with std::system_error.
-  std::unique_ptr<Connection> (*adopt)(std::span<const int> descriptors);
-  std::unique_ptr<Listener> (*listen)(const std::string& address);
-  std::unique_ptr<Connection> (*connect)(const std::string& address, Deadline deadline);
+  /// The end that `handle` (Connection::handle) describes, whose descriptors it takes over. An empty state: a duplex
+  /// end of a kernel object made elsewhere. Throws Unsupported where the mechanism is not transferable, BadArgument for
+  /// a wrong number of descriptors, a negative one, or a state that is none; what is not open fails on use with
+  /// std::system_error. When it throws, the descriptors stay the caller's.
+  std::unique_ptr<Connection> (*adopt)(const Handle& handle);
+  std::string_view scheme;  ///< of its addresses; empty: it has no named door
+  /// Throws BadArgument (not an address of this scheme), Exists (somebody listens there), std::system_error.
+  std::unique_ptr<Listener> (*listen)(const std::string& address, const DoorOptions& options);
+  /// Null: the deadline passed first. Throws BadArgument, NotFound, Refused, Auth, Eof (the listener went away),
+  /// std::system_error.
+  std::unique_ptr<Connection> (*connect)(const std::string& address, const DoorOptions& options, Deadline deadline);
 };
 
 /// Builds the row of a mechanism's type M (see its mechanism.h): M::kName, M::kPipe, M::Connection with
-/// `static pair(PipeOptions)` and `static adopt(span)`; where M::Listener exists, the named door too.
+/// `static pair(PipeOptions)`; where they exist `M::Connection::adopt(Handle)`, M::kReadsAhead, M::kWaits, and for the
+/// named door M::kScheme with `static M::listen(...)` and `static M::connect(...)`.
 template <class M>
 constexpr Mechanism describe() {
-  Mechanism row{.name = M::kName,
-                .pipe = M::kPipe,
-                .make_pipe = [](const PipeOptions& options) -> ConnectionPair { return M::Connection::pair(options); },
-                .adopt = [](std::span<const int> descriptors) -> std::unique_ptr<Connection> {
-                  return M::Connection::adopt(descriptors);
-                },
-                .listen = nullptr,
-                .connect = nullptr};
-  if constexpr (requires { typename M::Listener; }) {
-    row.listen = [](const std::string& address) -> std::unique_ptr<Listener> { return M::Listener::listen(address); };
-    row.connect = [](const std::string& address, Deadline deadline) -> std::unique_ptr<Connection> {
-      return M::Listener::connect(address, deadline);
-    };
-  }
-  return row;
+  Mechanism row{.name = M::kName, .pipe = M::kPipe, .reads_ahead = requires {M::kReadsAhead;
+}
+, .waits = {}, .make_pipe = [](const PipeOptions& options) -> ConnectionPair { return M::Connection::pair(options); },
+    .adopt = [](const Handle&) -> std::unique_ptr<Connection> { throw Unsupported("adopt"); }, .scheme = {},
+    .listen = [](const std::string&, const DoorOptions&) -> std::unique_ptr<Listener> { throw Unsupported("listen"); },
+    .connect = [](const std::string&, const DoorOptions&, Deadline) -> std::unique_ptr<Connection> {
+      throw Unsupported("connect");
+    }
+};  // namespace crucible
+if constexpr (requires { M::kWaits; }) row.waits = M::kWaits;
+if constexpr (requires { M::Connection::adopt(Handle()); }) {
+  row.adopt = [](const Handle& handle) -> std::unique_ptr<Connection> { return M::Connection::adopt(handle); };
+}
+if constexpr (requires { M::kScheme; }) {
+  row.scheme = M::kScheme;
+  row.listen = &M::listen;
+  row.connect = &M::connect;
+}
+return row;
 }
 
 /// The mechanisms of this build, in the order of impl/CMakeLists.txt.
@@ -56,6 +70,20 @@ class Context {
   const Mechanism& mechanism() const noexcept { return *mechanism_; }
   /// A connected pair. Throws std::system_error (descriptors exhausted), BadArgument.
   ConnectionPair pipe(const PipeOptions& options = {}) const { return mechanism_->make_pipe(options); }
+  /// Opens a named door; see Mechanism::listen. The scheme alone ("unix:") lets the system choose the name.
+  std::unique_ptr<Listener> listen(const std::string& address, const DoorOptions& options = {}) const {
+    return mechanism_->listen(address, options);
+  }
+  /// Goes through one; see Mechanism::connect.
+  std::unique_ptr<Connection> connect(const std::string& address, const DoorOptions& options = {}) const {
+    return mechanism_->connect(address, options, Deadline::never());
+  }
+  /// Null: the duration passed first.
+  template <class R, class P>
+  std::unique_ptr<Connection> connect_for(const std::string& address, std::chrono::duration<R, P> duration,
+                                          const DoorOptions& options = {}) const {
+    return mechanism_->connect(address, options, Deadline::after(duration));
+  }
 
  private:
   const Mechanism* mechanism_;
@@ -63,5 +91,11 @@ class Context {
 
 /// Throws BadArgument, listing the names there are, for a name that is none of them.
 Context context(std::string_view name);
+
+/// Sends a copy of `end`, which must be transferable, through a connection that passes descriptors; the sender may
+/// close its own at once. Outcomes as Connection::send_descriptors; throws as Connection::handle.
+Status send_connection(Connection& through, const Connection& end, Deadline deadline = Deadline::never());
+/// Receives one. kBadArgument: the next message is none, or of a mechanism that this program does not have.
+Status recv_connection(Connection& through, std::unique_ptr<Connection>& end, Deadline deadline = Deadline::never());
 
 }  // namespace crucible

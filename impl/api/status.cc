@@ -17,6 +17,10 @@ void throw_status(Status status, const char* operation) {
     case Status::kBadArgument: throw BadArgument(operation);
     case Status::kUnsupported: throw Unsupported(operation);
     case Status::kState: throw StateError(operation);
+    case Status::kAuth: throw Auth(operation);
+    case Status::kNotFound: throw NotFound(operation);
+    case Status::kRefused: throw Refused(operation);
+    case Status::kExists: throw Exists(operation);
     case Status::kOk:
     case Status::kTimeout: break;
   }

@@ -25,6 +25,10 @@ enum class [[nodiscard]] Status : std::uint8_t {
   kBadArgument,     ///< an argument outside its range; nothing happened
   kUnsupported,     ///< the mechanism does not declare the capability that this operation needs
   kState,           ///< not at this point of the object's life
+  kAuth,            ///< one side could not prove that it knows the key, or is somebody else's; or no peer of ours
+  kNotFound,        ///< there is nothing of this name
+  kRefused,         ///< the name exists, and nobody listens there
+  kExists,          ///< the name is taken by somebody who lives
 };
 
 /// The enumerator's name without its k, for messages and logs.
@@ -42,6 +46,10 @@ constexpr std::string_view to_string(Status status) noexcept {
     case Status::kBadArgument: return "BadArgument"sv;
     case Status::kUnsupported: return "Unsupported"sv;
     case Status::kState: return "State"sv;
+    case Status::kAuth: return "Auth"sv;
+    case Status::kNotFound: return "NotFound"sv;
+    case Status::kRefused: return "Refused"sv;
+    case Status::kExists: return "Exists"sv;
   }
   return "invalid status"sv;
 }
@@ -69,6 +77,10 @@ using TooShort = StatusError<Status::kTooShort>;
 using BadArgument = StatusError<Status::kBadArgument>;
 using Unsupported = StatusError<Status::kUnsupported>;
 using StateError = StatusError<Status::kState>;
+using Auth = StatusError<Status::kAuth>;
+using NotFound = StatusError<Status::kNotFound>;
+using Refused = StatusError<Status::kRefused>;
+using Exists = StatusError<Status::kExists>;
 
 /// Bytes that are no valid encoding of the type asked for, or an object that cannot be encoded.
 class EncodingError final : public Error {

@@ -64,7 +64,8 @@ std::pair<std::unique_ptr<PosixPipeConnection>, std::unique_ptr<PosixPipeConnect
               new PosixPipeConnection(std::move(to_second.reader), std::move(to_first.writer), shared, false))};
 }
 
-std::unique_ptr<PosixPipeConnection> PosixPipeConnection::adopt(std::span<const int> descriptors) {
+std::unique_ptr<PosixPipeConnection> PosixPipeConnection::adopt(const Handle& handle) {
+  const std::vector<int>& descriptors = handle.descriptors;
   if (descriptors.size() != 2) throw BadArgument("adopt: a pipe's end has two descriptors");
   if (descriptors[0] < 0 || descriptors[1] < 0) throw BadArgument("adopt: a negative descriptor");
   // Without the pair's page nothing is promised and nothing assumed.

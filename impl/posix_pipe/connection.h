@@ -23,7 +23,7 @@ class PosixPipeConnection final : public Connection {
   static std::pair<std::unique_ptr<PosixPipeConnection>, std::unique_ptr<PosixPipeConnection>> pair(
       const PipeOptions& options);
   /// Two descriptors, to read from and to write to, of pipes that no end of a pair() uses.
-  static std::unique_ptr<PosixPipeConnection> adopt(std::span<const int> descriptors);
+  static std::unique_ptr<PosixPipeConnection> adopt(const Handle& handle);
   ~PosixPipeConnection() override { close(); }
 
   Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) override;
@@ -38,6 +38,7 @@ class PosixPipeConnection final : public Connection {
   bool readable() const noexcept override { return readable_; }
   bool writable() const noexcept override { return writable_; }
   int descriptor() const override;
+  std::string_view mechanism() const noexcept override { return "posix_pipe"; }
   bool begin_wait(pollfd& slot) override;
   bool end_wait(short revents) override;
 

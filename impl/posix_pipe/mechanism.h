@@ -11,6 +11,7 @@ struct PosixPipe {
   static constexpr std::string_view kName = "posix_pipe";
   static constexpr std::string_view kLimit = "pipe_raw";
   static constexpr Capabilities kPipe = {.pollable = true,
+                                         .hands_over = true,
                                          .outlives_sender = true,
                                          .survives_kill = true,
                                          .max_message_bytes = PosixPipeConnection::kMaxMessage,

@@ -62,7 +62,8 @@ std::pair<std::unique_ptr<UnixSocketConnection>, std::unique_ptr<UnixSocketConne
               new UnixSocketConnection(std::move(second), options.duplex, true, shared, false))};
 }
 
-std::unique_ptr<UnixSocketConnection> UnixSocketConnection::adopt(std::span<const int> descriptors) {
+std::unique_ptr<UnixSocketConnection> UnixSocketConnection::adopt(const Handle& handle) {
+  const std::vector<int>& descriptors = handle.descriptors;
   if (descriptors.size() != 1) throw BadArgument("adopt: a socket's end has one descriptor");
   if (descriptors[0] < 0) throw BadArgument("adopt: a negative descriptor");
   const std::shared_ptr<GivenUp[]> unshared(new GivenUp[2]{});

@@ -25,7 +25,7 @@ class UnixSocketConnection final : public Connection {
   static std::pair<std::unique_ptr<UnixSocketConnection>, std::unique_ptr<UnixSocketConnection>> pair(
       const PipeOptions& options);
   /// One descriptor, of a connected SOCK_SEQPACKET socket.
-  static std::unique_ptr<UnixSocketConnection> adopt(std::span<const int> descriptors);
+  static std::unique_ptr<UnixSocketConnection> adopt(const Handle& handle);
   ~UnixSocketConnection() override { close(); }
 
   Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) override;
@@ -40,6 +40,7 @@ class UnixSocketConnection final : public Connection {
   bool readable() const noexcept override { return readable_; }
   bool writable() const noexcept override { return writable_; }
   int descriptor() const override;
+  std::string_view mechanism() const noexcept override { return "unix_socket"; }
   bool begin_wait(pollfd& slot) override;
   bool end_wait(short revents) override;
 

@@ -11,6 +11,7 @@ struct UnixSocket {
   static constexpr std::string_view kName = "unix_socket";
   static constexpr std::string_view kLimit = "unix_raw";
   static constexpr Capabilities kPipe = {.pollable = true,
+                                         .hands_over = true,
                                          .outlives_sender = true,
                                          .survives_kill = true,
                                          .max_message_bytes = UnixSocketConnection::kMaxMessage,
