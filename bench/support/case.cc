@@ -45,7 +45,7 @@ void add_rates(Json& figures, const Case& cell, const Tally& tally, std::uint64_
 
 std::string Case::full_name() const {
   return primitive + '/' + workload + '/' + name + '/' + std::to_string(bytes) + '/' +
-         std::string(to_string(placement)) + '/' + call;
+         std::string(to_string(placement)) + '/' + wait + '/' + call;
 }
 
 Json metrics(const Case& cell, const Tally& tally, std::uint64_t operations) {
@@ -70,6 +70,7 @@ Json metrics(const Case& cell, const Tally& tally, std::uint64_t operations) {
 
 Json record(const Case& cell, const Duel& duel, const Cpus& cpus, const Outcome& outcome) {
   Json line = identity(cell);
+  if (!duel.limit_name().empty()) line["limit"] = duel.limit_name();
   line["metrics"] = metrics(cell, outcome.subject, outcome.operations);
   line["limit_metrics"] = metrics(cell, outcome.limit, outcome.operations);
   line["blocks"] = {{"operations", outcome.operations},

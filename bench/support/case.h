@@ -33,7 +33,7 @@ struct Case {
   /// Throws UnsupportedCell. This process is already where it belongs; workers go to cpus->second.
   std::function<std::unique_ptr<Duel>(const Cpus& cpus)> make;
 
-  /// primitive/workload/name/bytes/placement/call
+  /// primitive/workload/name/bytes/placement/wait/call
   std::string full_name() const;
 };
 

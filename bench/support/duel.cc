@@ -55,14 +55,14 @@ double warm_up(Side& side) {
   return median(std::move(paces));
 }
 
-std::unique_ptr<Side> fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidates) {
+Fastest fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidates) {
   constexpr int kTries = 5;
   constexpr double kTryNs = 200e3;
-  std::unique_ptr<Side> best;
+  Fastest best = {};
   auto best_pace = std::numeric_limits<double>::infinity();
-  for (const auto& make : candidates) {
-    auto side = make();
-    if (candidates.size() == 1) return side;
+  for (std::size_t index = 0; index < candidates.size(); ++index) {
+    auto side = candidates[index]();
+    if (candidates.size() == 1) return {std::move(side), 0};
     const auto first = static_cast<double>(side->run(1).elapsed_ns);
     const auto operations = static_cast<std::uint64_t>(std::clamp(kTryNs / std::max(first, 1.0), 2.0, 1000.0));
     auto pace = std::numeric_limits<double>::infinity();
@@ -71,14 +71,14 @@ std::unique_ptr<Side> fastest(std::span<const std::function<std::unique_ptr<Side
     }
     if (pace < best_pace) {
       best_pace = pace;
-      best = std::move(side);
+      best = {std::move(side), index};
     }
   }
   return best;
 }
 
-Duel::Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit)
-    : subject_(std::move(subject)), limit_(std::move(limit)) {
+Duel::Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::string limit_name)
+    : subject_(std::move(subject)), limit_(std::move(limit)), limit_name_(std::move(limit_name)) {
   const double slower = std::max(warm_up(*subject_), warm_up(*limit_));
   operations_ = std::clamp(static_cast<std::uint64_t>(kBlockNs / slower), kFewestOperations, Side::kMostOperations);
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <random>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "support/latencies.h"
@@ -40,17 +41,20 @@ class Duel {
 
   /// Warms both sides up and settles the length of the blocks: at most a millisecond of the slower side, but at least
   /// 20 operations.
-  Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit);
+  Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::string limit_name = {});
 
   std::uint64_t operations() const noexcept { return operations_; }
   const Side& subject() const noexcept { return *subject_; }
   const Side& limit() const noexcept { return *limit_; }
+  /// Where the limit was chosen among several; empty: it is the case's.
+  const std::string& limit_name() const noexcept { return limit_name_; }
   /// Runs `count` pairs of blocks into `outcome`; the nanoseconds of the subject's.
   std::int64_t run_pairs(int count, Outcome& outcome);
 
  private:
   std::unique_ptr<Side> subject_;
   std::unique_ptr<Side> limit_;
+  std::string limit_name_;
   std::uint64_t operations_;
   std::mt19937_64 random_{kSeed};
 };
@@ -59,7 +63,11 @@ class Duel {
 double warm_up(Side& side);
 
 /// The fastest of several ways to do the same: a limit must not be slow for want of a better setting.
-std::unique_ptr<Side> fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidates);
+struct Fastest {
+  std::unique_ptr<Side> side;
+  std::size_t index;
+};
+Fastest fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidates);
 
 double median(std::vector<double> values);
 
