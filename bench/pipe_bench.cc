@@ -9,10 +9,13 @@
 
 #include "api/connection.h"
 #include "limits/choice.h"
+#include "limits/futex_pair.h"
+#include "limits/memory_copy.h"
 #include "limits/pairing.h"
 #include "mechanisms.h"
 #include "support/case.h"
 #include "support/loan.h"
+#include "support/quiet.h"
 #include "support/runner.h"
 #include "support/subject.h"
 #include "support/transfer.h"
@@ -24,6 +27,9 @@ constexpr std::size_t kBatch = 64;
 constexpr std::size_t kLargestBatched = 64U << 10U;
 constexpr std::size_t kVirtualBytes = 64;
 constexpr std::size_t kLineBytes = 48;
+constexpr std::size_t kIdleBytes = 8;
+constexpr double kPacedPerSecond = 1e9 / PacedStream<FutexPair>::kPeriodNs;
+constexpr const char* kTooShort = "a message must hold its 8-byte sequence number";
 
 template <class End>
 using Stream = OneWay<End>;
@@ -39,7 +45,7 @@ struct Spot {
 
 template <class M>
 void check_size(std::size_t bytes) {
-  if (bytes < Payload::kWord) throw UnsupportedCell("a message must hold its 8-byte sequence number");
+  if (bytes < Payload::kWord) throw UnsupportedCell(kTooShort);
   if (bytes > M::kPipe.max_message_bytes) {
     throw UnsupportedCell("at most " + std::to_string(M::kPipe.max_message_bytes) + " bytes in a message");
   }
@@ -112,8 +118,8 @@ Case loan(const Spot& spot) {
   cell.limit = limits_for(limit_of<M>(), Traffic::kRoundTrip, spot.wait, spot.placement, kLineBytes).front();
   cell.messages_per_operation = 2;
   cell.make = [spot, line](const Cpus& cpus) -> std::unique_ptr<Duel> {
-    if (!M::kPipe.zero_copy) throw UnsupportedCell("declares no zero_copy");
     check_size<M>(spot.bytes);
+    if (!M::kPipe.zero_copy) throw UnsupportedCell("declares no zero_copy");
     using End = ConnectionEnd<typename M::Connection>;
     auto subject =
         std::make_unique<LoanTrip<End>>(subject_link<M, typename M::Connection>({.wait = spot.wait}), spot.bytes, cpus);
@@ -121,6 +127,40 @@ Case loan(const Spot& spot) {
         fastest_limit<RoundTrip>(limits_for(limit_of<M>(), Traffic::kRoundTrip, line.wait, line.placement, line.bytes),
                                  Traffic::kRoundTrip, {.bytes = line.bytes, .cpus = cpus, .subject_buffer = 0});
     return std::make_unique<Duel>(std::move(subject), std::move(limit), std::move(name));
+  };
+  return cell;
+}
+
+/// Compared with two processes that share a line and a futex, whatever the mechanism: how much it costs to sleep.
+template <class M, template <class> class Workload>
+Case quiet(std::string workload, Measure measure, Spot spot, std::size_t bytes) {
+  spot.bytes = bytes;
+  Case cell = blank<M>(std::move(workload), Traffic::kOneWay, spot);
+  cell.limit = "futex_pair";
+  cell.measure = measure;
+  cell.offered_per_s = kPacedPerSecond;
+  cell.make = [spot](const Cpus& cpus) {
+    using End = ConnectionEnd<typename M::Connection>;
+    return std::make_unique<Duel>(
+        std::make_unique<Workload<End>>(subject_link<M, typename M::Connection>({.wait = spot.wait}), spot.bytes, cpus),
+        std::make_unique<Workload<FutexPair>>(FutexPair::make(), spot.bytes, cpus));
+  };
+  return cell;
+}
+
+Case memory_copy(const char* name, std::size_t bytes, MemoryCopy::Caches caches) {
+  Case cell;
+  cell.primitive = "pipe";
+  cell.workload = "memcpy";
+  cell.role = "limit";
+  cell.name = name;
+  cell.bytes = bytes;
+  cell.placement = Placement::kSame;
+  cell.processes = 1;
+  cell.measure = Measure::kRate;
+  cell.make = [bytes, caches](const Cpus& /*cpus*/) {
+    if (bytes < Payload::kWord) throw UnsupportedCell(kTooShort);
+    return std::make_unique<Duel>(std::make_unique<MemoryCopy>(bytes, caches), nullptr);
   };
   return cell;
 }
@@ -137,6 +177,9 @@ void add_cases(const Options& options, std::vector<Case>& cases) {
         cases.push_back(one_way_many<M>(spot));
         cases.push_back(loan<M>(spot));
       }
+      const Spot spot = {.bytes = 0, .placement = placement, .wait = wait};
+      cases.push_back(quiet<M, IdleReceiver>("idle", Measure::kIdle, spot, kIdleBytes));
+      cases.push_back(quiet<M, PacedStream>("paced", Measure::kPaced, spot, kLineBytes));
     }
   }
 }
@@ -145,6 +188,10 @@ template <class... M>
 std::vector<Case> all_cases(const Options& options, TypeList<M...> /*mechanisms*/) {
   std::vector<Case> cases;
   (add_cases<M>(options, cases), ...);
+  for (const std::size_t bytes : options.sizes) {
+    cases.push_back(memory_copy("memcpy_hot", bytes, MemoryCopy::Caches::kHot));
+    cases.push_back(memory_copy("memcpy_cold", bytes, MemoryCopy::Caches::kCold));
+  }
   return cases;
 }
 
