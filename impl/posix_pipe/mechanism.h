@@ -10,8 +10,10 @@ namespace crucible {
 struct PosixPipe {
   static constexpr std::string_view kName = "posix_pipe";
   static constexpr std::string_view kLimit = "pipe_raw";
+  static constexpr bool kReadsAhead = true;
   static constexpr Capabilities kPipe = {.pollable = true,
                                          .hands_over = true,
+                                         .transferable = true,
                                          .outlives_sender = true,
                                          .survives_kill = true,
                                          .max_message_bytes = PosixPipeConnection::kMaxMessage,

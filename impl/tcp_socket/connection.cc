@@ -1,0 +1,131 @@
+#include "tcp_socket/connection.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <climits>
+#include <string>
+
+namespace crucible {
+namespace {
+
+void set_option(int socket, int level, int option, int value, const char* name) {
+  if (setsockopt(socket, level, option, &value, sizeof value) != 0) throw_errno(name);
+}
+
+int get_option(int socket, int option, const char* name) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  if (getsockopt(socket, SOL_SOCKET, option, &value, &length) != 0) throw_errno(name);
+  return value;
+}
+
+// The kernel sizes both buffers by what the path needs, unless a capacity is asked for. It grants twice the number, for
+// its own overhead, but no more than twice net.core.wmem_max.
+void set_capacity(int socket, std::size_t capacity) {
+  // Below that, segments of loopback's 64 KiB find no window, and the kernel's timers set the pace.
+  constexpr std::size_t kLeastReceived = std::size_t{64} * 1024;
+  if (capacity == 0) return;
+  const auto wanted = static_cast<int>(std::min<std::size_t>(capacity, INT_MAX / 2));
+  set_option(socket, SOL_SOCKET, SO_SNDBUF, wanted, "setsockopt(SO_SNDBUF)");
+  if (static_cast<std::size_t>(get_option(socket, SO_SNDBUF, "getsockopt(SO_SNDBUF)")) / 2 < capacity) {
+    throw BadArgument("pipe: the system refuses a capacity of " + std::to_string(capacity));
+  }
+  set_option(socket, SOL_SOCKET, SO_RCVBUF, std::max<int>(wanted, kLeastReceived), "setsockopt(SO_RCVBUF)");
+}
+
+Fd make_socket() {
+  Fd made(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!made) throw_errno("socket");
+  return made;
+}
+
+sockaddr_in name_of(int (*ask)(int, sockaddr*, socklen_t*), int socket, const char* name) {
+  sockaddr_in address = {};
+  socklen_t length = sizeof address;
+  if (ask(socket, reinterpret_cast<sockaddr*>(&address), &length) != 0) throw_errno(name);
+  return address;
+}
+
+bool operator==(const sockaddr_in& one, const sockaddr_in& other) {
+  return one.sin_port == other.sin_port && one.sin_addr.s_addr == other.sin_addr.s_addr;
+}
+
+// A port of 127.0.0.1 that listens.
+Fd listen_locally(std::size_t capacity) {
+  constexpr int kBacklog = 16;  // strangers who knock meanwhile
+  Fd listener = make_socket();
+  set_option(listener.get(), SOL_SOCKET, SO_REUSEADDR, 1, "setsockopt(SO_REUSEADDR)");
+  set_capacity(listener.get(), capacity);  // the window's scale is settled by the handshake
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) throw_errno("bind");
+  if (listen(listener.get(), kBacklog) != 0) throw_errno("listen");
+  return listener;
+}
+
+Fd connect_to(const sockaddr_in& address, std::size_t capacity) {
+  Fd connected = make_socket();
+  set_capacity(connected.get(), capacity);
+  if (connect(connected.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return connected;
+  if (errno != EINTR) throw_errno("connect");
+  pollfd slot = {.fd = connected.get(), .events = POLLOUT, .revents = 0};  // goes on without the caller
+  while (poll(&slot, 1, -1) < 0) {
+    if (errno != EINTR) throw_errno("poll");
+  }
+  errno = get_option(connected.get(), SO_ERROR, "getsockopt(SO_ERROR)");
+  if (errno != 0) throw_errno("connect");
+  return connected;
+}
+
+// The connection whose other end `peer` is; others, who found the port, are turned away.
+Fd accept_from(const Fd& listener, const sockaddr_in& peer) {
+  while (true) {
+    Fd accepted(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!accepted) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      throw_errno("accept4");
+    }
+    try {
+      if (name_of(getpeername, accepted.get(), "getpeername") == peer) return accepted;
+    } catch (const std::system_error&) {  // gone already
+    }
+  }
+}
+
+}  // namespace
+
+std::pair<std::unique_ptr<TcpSocketConnection>, std::unique_ptr<TcpSocketConnection>> TcpSocketConnection::pair(
+    const PipeOptions& options) {
+  const Fd listener = listen_locally(options.capacity_bytes);
+  Fd first = connect_to(name_of(getsockname, listener.get(), "getsockname"), options.capacity_bytes);
+  Fd second = accept_from(listener, name_of(getsockname, first.get(), "getsockname"));
+  for (const Fd* end : {&first, &second}) {
+    set_option(end->get(), IPPROTO_TCP, TCP_NODELAY, 1, "setsockopt(TCP_NODELAY)");
+  }
+  const auto states = make_states(true);
+  const auto end = [&](Fd socket, bool is_first) {
+    return std::unique_ptr<TcpSocketConnection>(new TcpSocketConnection({.kind = StreamKind::kSocket,
+                                                                         .in = std::move(socket),
+                                                                         .readable = is_first || options.duplex,
+                                                                         .writable = !is_first || options.duplex},
+                                                                        states, is_first, options.read_ahead));
+  };
+  auto made = end(std::move(first), true);
+  return {std::move(made), end(std::move(second), false)};
+}
+
+std::unique_ptr<TcpSocketConnection> TcpSocketConnection::adopt(const Handle& handle) {
+  if (handle.descriptors.size() != 1) throw BadArgument("adopt: a socket's end has one descriptor");
+  Stream stream = {.kind = StreamKind::kSocket, .in = {}};
+  const auto states = adopt_states(handle, stream);
+  stream.in = Fd(handle.descriptors.front());
+  return std::unique_ptr<TcpSocketConnection>(new TcpSocketConnection(std::move(stream), states, true, false));
+}
+
+}  // namespace crucible
