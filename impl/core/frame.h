@@ -46,8 +46,11 @@ struct FrameState {
   /// Sender's: bytes owed to finish a frame that was given up: the end of `owed`, then zeros, the last of which aborts.
   std::atomic<std::uint32_t> debt = 0;
   FrameHeader owed = {};
-  std::uint32_t owed_header = 0;        ///< bytes of `owed` that are part of the debt
-  std::atomic<bool> debt_shows{false};  ///< the receiver sees `debt`: it shares this object with every sender
+  std::uint32_t owed_header = 0;  ///< bytes of `owed` that are part of the debt
+  /// Receiver's: copies of its end that were closed.
+  std::atomic<std::uint32_t> closes = 0;
+  /// All users of both ends share this object: each sees what the other writes.
+  std::atomic<bool> is_common{false};
 
   bool is_in_debt() const noexcept { return debt.load(std::memory_order_relaxed) != 0; }
 };

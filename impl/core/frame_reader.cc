@@ -107,7 +107,7 @@ Status FrameReader::receive_start(Deadline deadline) {
 // sender's word does not reach, a frame that may be given up passes for one that was.
 Status FrameReader::lost() const noexcept {
   const bool given_up =
-      state_.debt_shows.load(std::memory_order_relaxed) ? state_.is_in_debt() : start_[0] != std::byte{0};
+      state_.is_common.load(std::memory_order_relaxed) ? state_.is_in_debt() : start_[0] != std::byte{0};
   return given_up ? Status::kEof : Status::kTruncated;
 }
 

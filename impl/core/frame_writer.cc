@@ -58,13 +58,18 @@ Status FrameWriter::begin(Deadline deadline) {
   return state_.is_in_debt() ? pay_debt(deadline) : Status::kOk;
 }
 
-// TCP takes bytes for a peer that is gone and tells only with the next ones. To ask before every send would cost small
-// messages a quarter of their throughput; a peer that went within the interval is one that went a little later.
+// TCP takes bytes for a peer that is gone and tells only with the next ones, so the kernel is asked first. That costs
+// small messages a third of their throughput. Where closing shows in memory only a death can stay unseen, and one that
+// came within the interval is one that came a little later.
 Status FrameWriter::ask_for_the_peer() {
   constexpr std::int64_t kIntervalNs = 50'000;
   if (peer_is_gone_.load(std::memory_order_relaxed)) return Status::kBrokenPipe;
+  const std::uint32_t closes = state_.closes.load(std::memory_order_acquire);
   const std::int64_t now_ns = Deadline::now_ns();
-  if (now_ns - asked_at_ns_ < kIntervalNs) return Status::kOk;
+  if (state_.is_common.load(std::memory_order_relaxed) && closes == closes_ && now_ns - asked_at_ns_ < kIntervalNs) {
+    return Status::kOk;
+  }
+  closes_ = closes;
   asked_at_ns_ = now_ns;
   pollfd slot = {.fd = descriptor_, .events = POLLRDHUP, .revents = 0};
   if (sleep_on({&slot, 1}, Deadline::immediate()) != Wake::kReady) return Status::kOk;

@@ -48,6 +48,7 @@ class FrameWriter {
   const Gate& gate_;
   std::size_t last_frame_ = kLeastFrame;
   std::int64_t asked_at_ns_ = 0;  ///< when the kernel was asked last whether the peer is gone
+  std::uint32_t closes_ = 0;      ///< of the peer's copies, that were seen by then
   std::atomic<bool> peer_is_gone_ = false;
 };
 

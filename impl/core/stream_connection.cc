@@ -35,7 +35,7 @@ StreamConnection::StreamConnection(Stream stream, std::shared_ptr<FrameState[]> 
 std::shared_ptr<FrameState[]> StreamConnection::make_states(bool of_a_pair) {
   return make_inherited<FrameState>(2, [of_a_pair](FrameState* at) {
     new (at) FrameState;
-    at->debt_shows = of_a_pair;
+    at->is_common = of_a_pair;
   });
 }
 
@@ -63,7 +63,7 @@ Handle StreamConnection::handle() const {
   if (reader_.is_inside_message() || outgoing_.is_in_debt()) throw StateError("handle: in the middle of a message");
   for (FrameState* direction : {&outgoing_, &incoming_}) {
     direction->longest = kLeastFrame;
-    direction->debt_shows = false;
+    direction->is_common = false;
   }
   incoming_.expected = kLeastFrame;
   HandleState state = {};
@@ -83,6 +83,7 @@ void StreamConnection::close() noexcept {
   if (!gate_.close()) return;
   in_.reset();
   out_.reset();
+  incoming_.closes.fetch_add(1, std::memory_order_release);  // after the kernel was told
 }
 
 int StreamConnection::descriptor() const {

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <string>
@@ -27,15 +28,18 @@ int get_option(int socket, int option, const char* name) {
 // The kernel sizes both buffers by what the path needs, unless a capacity is asked for. It grants twice the number, for
 // its own overhead, but no more than twice net.core.wmem_max.
 void set_capacity(int socket, std::size_t capacity) {
-  // Below that, segments of loopback's 64 KiB find no window, and the kernel's timers set the pace.
-  constexpr std::size_t kLeastReceived = std::size_t{64} * 1024;
+  // A receiver who does not read acknowledges late. Until then the sender's buffer holds what was sent, with a KiB of
+  // book-keeping for each small message; if that were most of it, a full pipe would not stay full.
+  constexpr std::size_t kLeastSent = std::size_t{512} * 1024;
+  constexpr std::size_t kLeastReceived = std::size_t{16} * 1024;
   if (capacity == 0) return;
-  const auto wanted = static_cast<int>(std::min<std::size_t>(capacity, INT_MAX / 2));
+  const auto wanted = static_cast<int>(std::clamp<std::size_t>(capacity, kLeastSent, INT_MAX / 2));
   set_option(socket, SOL_SOCKET, SO_SNDBUF, wanted, "setsockopt(SO_SNDBUF)");
   if (static_cast<std::size_t>(get_option(socket, SO_SNDBUF, "getsockopt(SO_SNDBUF)")) / 2 < capacity) {
     throw BadArgument("pipe: the system refuses a capacity of " + std::to_string(capacity));
   }
-  set_option(socket, SOL_SOCKET, SO_RCVBUF, std::max<int>(wanted, kLeastReceived), "setsockopt(SO_RCVBUF)");
+  const auto received = static_cast<int>(std::clamp<std::size_t>(capacity, kLeastReceived, INT_MAX / 2));
+  set_option(socket, SOL_SOCKET, SO_RCVBUF, received, "setsockopt(SO_RCVBUF)");
 }
 
 Fd make_socket() {
