@@ -292,6 +292,7 @@ Status UnixSocketConnection::receive_message(Destination& to, Deadline deadline)
       return lost && status == Status::kEof ? Status::kTruncated : status;
     }
     const std::size_t size = packet.direct + packet.spilled.size();
+    if (packet.header.offset == kWithDescriptors) packet.header.offset = 0;  // the kernel has closed them
     if (packet.header.offset != 0) {
       // The rest of a message whose beginning another process received is nobody's any more.
       if (!begun_ || packet.header.offset != position_ || packet.header.length != length_) continue;

@@ -15,6 +15,8 @@ struct UnixSocket {
   static constexpr std::string_view kLimit = "unix_raw";
   static constexpr Capabilities kPipe = {.pollable = true,
                                          .hands_over = true,
+                                         .transferable = true,
+                                         .passes_descriptors = true,
                                          .outlives_sender = true,
                                          .survives_kill = true,
                                          .max_message_bytes = UnixSocketConnection::kMaxMessage,
