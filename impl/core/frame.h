@@ -37,22 +37,22 @@ constexpr std::uint64_t kMaxFramePayload = 1ULL << 32;
 constexpr std::size_t kStreamChunk = std::size_t{256} * 1024;
 
 /// What the users of one direction must agree on: those of its sending end, in whatever process, on the sender's
-/// fields, those of its receiving end on the receiver's. Lies in memory that forked copies share.
+/// fields, those of its receiving end on the receiver's. Twice in a page of shared memory, zeros at first, in which a
+/// peer may have written anything.
 struct FrameState {
-  std::atomic<std::uint32_t> promised = kLeastFrame;  ///< sender's: the next frame sent is at least so long
-  std::atomic<std::uint32_t> expected = kLeastFrame;  ///< receiver's: the next frame that comes is at least so long
-  /// Both: no promise is longer. kLeastFrame once there are copies of an end that do not share this.
-  std::atomic<std::uint32_t> longest = kLongestPromise;
+  std::atomic<std::uint32_t> promised;  ///< sender's: the next frame sent is at least so long
+  std::atomic<std::uint32_t> expected;  ///< receiver's: the next frame that comes is at least so long
   /// Sender's: bytes owed to finish a frame that was given up: the end of `owed`, then zeros, the last of which aborts.
-  std::atomic<std::uint32_t> debt = 0;
-  FrameHeader owed = {};
-  std::uint32_t owed_header = 0;  ///< bytes of `owed` that are part of the debt
-  /// Receiver's: copies of its end that were closed.
-  std::atomic<std::uint32_t> closes = 0;
-  /// All users of both ends share this object: each sees what the other writes.
-  std::atomic<bool> is_common{false};
+  std::atomic<std::uint32_t> debt;
+  std::uint32_t owed_header;  ///< bytes of `owed` that are part of the debt
+  FrameHeader owed;
+  std::atomic<std::uint32_t> closes;     ///< receiver's: copies of its end that were closed
+  std::atomic<std::uint32_t> is_common;  ///< all users of both ends share this object: each sees what the others write
 
   bool is_in_debt() const noexcept { return debt.load(std::memory_order_relaxed) != 0; }
+  static std::uint32_t least(const std::atomic<std::uint32_t>& length) noexcept {
+    return std::clamp<std::uint32_t>(length.load(std::memory_order_relaxed), kLeastFrame, kLongestPromise);
+  }
 };
 
 /// A sender's side of the promises, one frame after the other. A frame promises the next one no more than both this and
@@ -63,11 +63,11 @@ struct FramePromise {
   std::size_t last;  ///< length of the last frame without its padding
 
   /// `trailer`: the one byte behind the segment of a short frame that may be aborted.
-  FrameHeader next(std::size_t length, std::size_t trailer, std::uint32_t longest) noexcept {
+  FrameHeader next(std::size_t length, std::size_t trailer) noexcept {
     const std::size_t natural = kFrameHeader + length + trailer;
     const std::size_t least = std::min(natural, last);
     // A start of a long frame is copied once more by its receiver and saves it nothing: it must read again anyway.
-    const std::size_t promise = least > longest ? kLeastFrame : std::max(least, kLeastFrame);
+    const std::size_t promise = least > kLongestPromise ? kLeastFrame : std::max(least, kLeastFrame);
     const FrameHeader header = {.segmented = static_cast<std::uint8_t>(trailer),
                                 .lead = 0,
                                 .padding = static_cast<std::uint16_t>(natural < promised ? promised - natural : 0),

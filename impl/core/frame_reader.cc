@@ -57,15 +57,10 @@ Status FrameReader::receive(Destination& to, Deadline deadline) {
       status = receive_body(header, to, deadline, aborted);
       if (status == Status::kTimeout || status == Status::kClosed) return status;
     }
-    expect(header);
+    state_.expected.store(header.promise, std::memory_order_relaxed);
     had_ = 0;
     if (!aborted) return status;
   }
-}
-
-void FrameReader::expect(const FrameHeader& header) noexcept {
-  const std::uint32_t longest = state_.longest.load(std::memory_order_relaxed);
-  state_.expected.store(std::clamp<std::uint32_t>(header.promise, kLeastFrame, longest), std::memory_order_relaxed);
 }
 
 // A frame that lies in what was read ahead as a whole is taken from there. False: none does, or it was aborted.
@@ -78,7 +73,7 @@ bool FrameReader::receive_ahead(Destination& to, Status& status) {
   if (is_malformed(header) || whole_size(header) > held || header.length > kSegment) return false;
   const bool aborted = is_aborted(header, frame);
   ahead_->begin += static_cast<std::size_t>(whole_size(header));
-  expect(header);
+  state_.expected.store(header.promise, std::memory_order_relaxed);
   if (aborted) return false;
   const auto length = static_cast<std::size_t>(header.length);
   status = to.accepts(length) ? to.put(ByteView(frame + lead_of(header), length)) : Status::kBadLength;
@@ -88,7 +83,7 @@ bool FrameReader::receive_ahead(Destination& to, Status& status) {
 // The header and what was promised to come with it. While it is under way the next expectation is the least one, so
 // that whoever receives next is right if this process is killed.
 Status FrameReader::receive_start(Deadline deadline) {
-  if (had_ == 0) wanted_ = state_.expected.load(std::memory_order_relaxed);
+  if (had_ == 0) wanted_ = FrameState::least(state_.expected);
   while (had_ < wanted_) {
     state_.expected.store(kLeastFrame, std::memory_order_relaxed);
     std::size_t got = 0;
@@ -107,7 +102,7 @@ Status FrameReader::receive_start(Deadline deadline) {
 // sender's word does not reach, a frame that may be given up passes for one that was.
 Status FrameReader::lost() const noexcept {
   const bool given_up =
-      state_.is_common.load(std::memory_order_relaxed) ? state_.is_in_debt() : start_[0] != std::byte{0};
+      state_.is_common.load(std::memory_order_relaxed) != 0 ? state_.is_in_debt() : start_[0] != std::byte{0};
   return given_up ? Status::kEof : Status::kTruncated;
 }
 

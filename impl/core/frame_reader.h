@@ -43,7 +43,6 @@ class FrameReader {
   Status lost() const noexcept;
   Status read_some(std::byte* to, std::size_t size, Deadline deadline, std::size_t& got);
   Status read_kernel(std::byte* to, std::size_t size, Deadline deadline, std::size_t& got);
-  void expect(const FrameHeader& header) noexcept;
 
   const int descriptor_;
   const StreamKind kind_;

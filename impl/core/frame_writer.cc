@@ -66,7 +66,8 @@ Status FrameWriter::ask_for_the_peer() {
   if (peer_is_gone_.load(std::memory_order_relaxed)) return Status::kBrokenPipe;
   const std::uint32_t closes = state_.closes.load(std::memory_order_acquire);
   const std::int64_t now_ns = Deadline::now_ns();
-  if (state_.is_common.load(std::memory_order_relaxed) && closes == closes_ && now_ns - asked_at_ns_ < kIntervalNs) {
+  if (state_.is_common.load(std::memory_order_relaxed) != 0 && closes == closes_ &&
+      now_ns - asked_at_ns_ < kIntervalNs) {
     return Status::kOk;
   }
   closes_ = closes;
@@ -85,10 +86,11 @@ Status FrameWriter::pay_debt(Deadline deadline) {
   Status status = Status::kOk;
   while (const std::uint32_t debt = state_.debt.load(std::memory_order_relaxed)) {
     ByteView due = kZeros;
-    if (state_.owed_header > 0) due = std::as_bytes(std::span(&state_.owed, 1)).last(state_.owed_header);
+    const std::uint32_t owed_header = std::min<std::uint32_t>(state_.owed_header, kFrameHeader);
+    if (owed_header > 0) due = std::as_bytes(std::span(&state_.owed, 1)).last(owed_header);
     std::size_t paid = 0;
     status = write_all(due.first(std::min<std::size_t>(debt, due.size())), deadline, paid);
-    state_.owed_header -= static_cast<std::uint32_t>(std::min<std::size_t>(state_.owed_header, paid));
+    state_.owed_header = owed_header - static_cast<std::uint32_t>(std::min<std::size_t>(owed_header, paid));
     state_.debt.store(debt - static_cast<std::uint32_t>(paid), std::memory_order_relaxed);
     if (status != Status::kOk) return status;
   }
@@ -107,10 +109,10 @@ bool FrameWriter::goes_whole(std::size_t size, Deadline deadline) const noexcept
 }
 
 Status FrameWriter::send_frame(ByteView message, Deadline deadline) {
-  const std::uint32_t promised = state_.promised.load(std::memory_order_relaxed);
+  const std::uint32_t promised = FrameState::least(state_.promised);
   const bool whole = goes_whole(std::max<std::size_t>(kFrameHeader + message.size(), promised), deadline);
   FramePromise promise = {.promised = promised, .last = last_frame_};
-  FrameHeader header = promise.next(message.size(), whole ? 0 : 1, state_.longest.load(std::memory_order_relaxed));
+  FrameHeader header = promise.next(message.size(), whole ? 0 : 1);
   // The larger promise while the frame is under way: if this process is killed now, whoever sends next keeps both.
   state_.promised.store(std::max(promised, promise.promised), std::memory_order_relaxed);
 
@@ -165,15 +167,14 @@ Status FrameWriter::send_gathered(std::span<const ByteView> messages, std::size_
   const bool is_pipe = kind_ == StreamKind::kPipe;
   const std::size_t room = deadline.is_never() || !is_pipe ? kGather : PIPE_BUF;
   const std::size_t trailer = deadline.is_never() || is_pipe ? 0 : 1;
-  const std::uint32_t longest = state_.longest.load(std::memory_order_relaxed);
-  const std::uint32_t promised = state_.promised.load(std::memory_order_relaxed);
+  const std::uint32_t promised = FrameState::least(state_.promised);
   std::uint32_t largest = promised;
   FramePromise promise = {.promised = promised, .last = last_frame_};
   std::size_t used = 0;
   std::size_t count = 0;
   for (; count < messages.size(); ++count) {
     FramePromise after = promise;
-    const FrameHeader header = after.next(messages[count].size(), trailer, longest);
+    const FrameHeader header = after.next(messages[count].size(), trailer);
     if (messages[count].size() > room ||
         used + kFrameHeader + messages[count].size() + header.padding + trailer > room) {
       break;

@@ -1,81 +1,82 @@
 #include "core/stream_connection.h"
 
-#include <cstring>
-
-#include "core/inherited.h"
 #include "core/io.h"
 
 namespace crucible {
 namespace {
 
-// The state in a Handle: which directions, and what the next frame that is sent must keep. None: the stream is new.
-struct HandleState {
-  std::uint32_t promised;
-  std::uint8_t readable;
-  std::uint8_t writable;
-};
+constexpr std::size_t kPageBytes = 2 * sizeof(FrameState);
+
+// A handle's state.
+constexpr unsigned kFirst = 1;
+constexpr unsigned kReads = 2;
+constexpr unsigned kWrites = 4;
 
 }  // namespace
 
-StreamConnection::StreamConnection(Stream stream, std::shared_ptr<FrameState[]> states, bool first, bool read_ahead)
+StreamConnection::StreamConnection(Stream stream, bool read_ahead)
     : kind_(stream.kind),
       writable_(stream.writable),
       readable_(stream.readable),
       reads_ahead_(read_ahead),
       in_(std::move(stream.in)),
       out_(std::move(stream.out)),
-      states_(std::move(states)),
-      outgoing_(states_[first ? 0 : 1]),
-      incoming_(states_[first ? 1 : 0]),
+      page_(std::move(stream.page)),
+      first_(stream.first),
+      outgoing_(page_->objects<FrameState>()[first_ ? 0 : 1]),
+      incoming_(page_->objects<FrameState>()[first_ ? 1 : 0]),
       writer_(out(), kind_, outgoing_, gate_),
       reader_(in_.get(), kind_, incoming_, gate_, read_ahead) {
   ignore_sigpipe();
 }
 
-std::shared_ptr<FrameState[]> StreamConnection::make_states(bool of_a_pair) {
-  return make_inherited<FrameState>(2, [of_a_pair](FrameState* at) {
-    new (at) FrameState;
-    at->is_common = of_a_pair;
-  });
+std::shared_ptr<SealedMemory> StreamConnection::make_page(bool of_a_pair) {
+  auto page = SealedMemory::make(kPageBytes);
+  for (FrameState& state : std::span(page->objects<FrameState>(), 2)) state.is_common = of_a_pair ? 1 : 0;
+  return page;
 }
 
-std::shared_ptr<FrameState[]> StreamConnection::adopt_states(const Handle& handle, Stream& stream) {
-  for (const int descriptor : handle.descriptors) {
+StreamConnection::Stream StreamConnection::adopt_stream(StreamKind kind, const Handle& handle) {
+  const std::vector<int>& descriptors = handle.descriptors;
+  const bool is_foreign = handle.state.empty();
+  const unsigned flags = is_foreign ? kFirst | kReads | kWrites : std::to_integer<unsigned>(handle.state[0]);
+  Stream stream = {.kind = kind,
+                   .readable = (flags & kReads) != 0,
+                   .writable = (flags & kWrites) != 0,
+                   .first = (flags & kFirst) != 0};
+  if (handle.state.size() > 1 || flags >= 2 * kWrites || (!stream.readable && !stream.writable)) {
+    throw BadArgument("adopt: no state of this mechanism's");
+  }
+  const bool is_one = kind == StreamKind::kSocket || !stream.readable || !stream.writable;
+  if (descriptors.size() != (is_one ? 1U : 2U) + (is_foreign ? 0U : 1U)) {
+    throw BadArgument("adopt: a wrong number of descriptors");
+  }
+  for (const int descriptor : descriptors) {
     if (descriptor < 0) throw BadArgument("adopt: a negative descriptor");
   }
-  auto states = make_states(false);
-  if (handle.state.empty()) return states;
-  HandleState state = {};
-  if (handle.state.size() != sizeof state) throw BadArgument("adopt: not the state of a stream");
-  std::memcpy(&state, handle.state.data(), sizeof state);
-  if (state.promised < kLeastFrame || state.promised > kLongestPromise) throw BadArgument("adopt: an impossible state");
-  stream.readable = state.readable != 0;
-  stream.writable = state.writable != 0;
-  for (FrameState* direction : {&states[0], &states[1]}) direction->longest = kLeastFrame;
-  states[0].promised = state.promised;
-  return states;
+  // Without a page nothing is promised and nothing assumed.
+  stream.page = is_foreign ? make_page(false) : SealedMemory::adopt(descriptors.back(), kPageBytes);
+  if (kind == StreamKind::kSocket) {
+    stream.in = Fd(descriptors[0]);
+  } else {
+    if (stream.readable) stream.in = Fd(descriptors[is_foreign || !stream.writable ? 0 : 1]);
+    if (stream.writable) stream.out = Fd(descriptors[is_foreign ? 1 : 0]);
+  }
+  return stream;
 }
 
-// From now on there may be users who do not share this end's state, so no frame may promise anything.
 Handle StreamConnection::handle() const {
   if (closed()) throw Closed("handle");
   if (reads_ahead_) throw Unsupported("handle: the end reads ahead");
-  if (reader_.is_inside_message() || outgoing_.is_in_debt()) throw StateError("handle: in the middle of a message");
-  for (FrameState* direction : {&outgoing_, &incoming_}) {
-    direction->longest = kLeastFrame;
-    direction->is_common = false;
-  }
-  incoming_.expected = kLeastFrame;
-  HandleState state = {};
-  state.promised = outgoing_.promised;
-  state.readable = readable_ ? 1 : 0;
-  state.writable = writable_ ? 1 : 0;
+  if (reader_.is_inside_message()) throw StateError("handle: the end is in the middle of a message");
+  // The order of a pair(): of a process that is killed Linux closes the highest descriptor first, so that whoever sees
+  // end of file cannot send either.
   Handle handle;
-  for (const Fd* descriptor : {&in_, &out_}) {
-    if (*descriptor) handle.descriptors.push_back(descriptor->get());
-  }
-  const ByteView bytes = std::as_bytes(std::span(&state, 1));
-  handle.state.assign(bytes.begin(), bytes.end());
+  if (out_) handle.descriptors.push_back(out_.get());
+  if (in_) handle.descriptors.push_back(in_.get());
+  handle.descriptors.push_back(page_->descriptor());
+  const unsigned flags = (first_ ? kFirst : 0) | (readable_ ? kReads : 0) | (writable_ ? kWrites : 0);
+  handle.state.push_back(static_cast<std::byte>(flags));
   return handle;
 }
 

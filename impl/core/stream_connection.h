@@ -12,6 +12,7 @@
 #include "core/frame_reader.h"
 #include "core/frame_writer.h"
 #include "core/gate.h"
+#include "core/sealed_memory.h"
 
 namespace crucible {
 
@@ -40,19 +41,20 @@ class StreamConnection : public Connection {
  protected:
   struct Stream {
     StreamKind kind = StreamKind::kPipe;
-    Fd in;  ///< both directions of a socket
+    Fd in = {};  ///< both directions of a socket
     Fd out = {};
     bool readable = true;
     bool writable = true;
+    std::shared_ptr<SealedMemory> page = {};  ///< both directions' FrameState, the first end's outgoing one first
+    bool first = true;
   };
 
-  /// Of both directions, the first end's outgoing one first, in memory that forked copies share. The ends of a pair
-  /// share them too; an end that came otherwise has its own.
-  static std::shared_ptr<FrameState[]> make_states(bool of_a_pair);
-  /// The state of an end that handle() described. Throws BadArgument.
-  static std::shared_ptr<FrameState[]> adopt_states(const Handle& handle, Stream& stream);
+  /// The page of a pair, which both ends share, or of an end of which only the copies do.
+  static std::shared_ptr<SealedMemory> make_page(bool of_a_pair);
+  /// What handle() described; without a state, new kernel objects. As Mechanism::adopt.
+  static Stream adopt_stream(StreamKind kind, const Handle& handle);
 
-  StreamConnection(Stream stream, std::shared_ptr<FrameState[]> states, bool first, bool read_ahead);
+  StreamConnection(Stream stream, bool read_ahead);
 
  private:
   Status receive(Destination& to, Deadline deadline);
@@ -64,7 +66,8 @@ class StreamConnection : public Connection {
   const bool reads_ahead_;
   Fd in_;
   Fd out_;
-  const std::shared_ptr<FrameState[]> states_;
+  const std::shared_ptr<SealedMemory> page_;
+  const bool first_;
   FrameState& outgoing_;
   FrameState& incoming_;
   Gate gate_;

@@ -6,6 +6,8 @@
 #include <climits>
 #include <string>
 
+#include "core/door.h"
+
 namespace crucible {
 namespace {
 
@@ -35,35 +37,51 @@ PipeEnds make_pipe(std::size_t capacity) {
 
 }  // namespace
 
-std::pair<std::unique_ptr<PosixPipeConnection>, std::unique_ptr<PosixPipeConnection>> PosixPipeConnection::pair(
-    const PipeOptions& options) {
+PosixPipeConnection::Pair PosixPipeConnection::make(const PipeOptions& options, bool second_reads_ahead) {
   PipeEnds to_first = make_pipe(options.capacity_bytes);
   PipeEnds to_second = options.duplex ? make_pipe(options.capacity_bytes) : PipeEnds{};
-  const auto states = make_states(true);
+  const auto page = make_page(true);
   const auto end = [&](Fd in, Fd out, bool first) {
-    const bool readable = static_cast<bool>(in);
-    const bool writable = static_cast<bool>(out);
-    return std::unique_ptr<PosixPipeConnection>(new PosixPipeConnection({.kind = StreamKind::kPipe,
-                                                                         .in = std::move(in),
-                                                                         .out = std::move(out),
-                                                                         .readable = readable,
-                                                                         .writable = writable},
-                                                                        states, first, options.read_ahead));
+    Stream stream = {
+        .kind = StreamKind::kPipe, .in = std::move(in), .out = std::move(out), .page = page, .first = first};
+    stream.readable = static_cast<bool>(stream.in);
+    stream.writable = static_cast<bool>(stream.out);
+    return std::unique_ptr<PosixPipeConnection>(
+        new PosixPipeConnection(std::move(stream), first ? options.read_ahead : second_reads_ahead));
   };
   auto first = end(std::move(to_first.reader), std::move(to_second.writer), true);
   return {std::move(first), end(std::move(to_second.reader), std::move(to_first.writer), false)};
 }
 
+PosixPipeConnection::Pair PosixPipeConnection::pair(const PipeOptions& options) {
+  return make(options, options.read_ahead);
+}
+
 std::unique_ptr<PosixPipeConnection> PosixPipeConnection::adopt(const Handle& handle) {
-  const std::vector<int>& descriptors = handle.descriptors;
-  Stream stream = {.kind = StreamKind::kPipe, .in = {}};
-  const auto states = adopt_states(handle, stream);
-  if (descriptors.size() != (stream.readable ? 1U : 0U) + (stream.writable ? 1U : 0U)) {
-    throw BadArgument("adopt: a pipe's end has a descriptor per direction");
+  return std::unique_ptr<PosixPipeConnection>(new PosixPipeConnection(adopt_stream(StreamKind::kPipe, handle), false));
+}
+
+void PosixPipeConnection::check(const PipeOptions& options) { (void)pair(options); }
+
+std::unique_ptr<Connection> PosixPipeConnection::admit(Fd socket, const PipeOptions& options) {
+  auto [own, peers] = make(options, false);
+  pass(socket, peers->handle());
+  return std::move(own);
+}
+
+std::unique_ptr<Connection> PosixPipeConnection::enter(Fd socket, const PipeOptions& options, Deadline deadline) {
+  constexpr std::size_t kOfDuplex = 3;
+  Handle handle;
+  const Status status = take(socket, kOfDuplex, handle, deadline);
+  if (status == Status::kTimeout) return nullptr;
+  if (status != Status::kOk) throw_status(status, "connect");
+  try {
+    return std::unique_ptr<Connection>(
+        new PosixPipeConnection(adopt_stream(StreamKind::kPipe, handle), options.read_ahead));
+  } catch (...) {
+    for (const int descriptor : handle.descriptors) ::close(descriptor);
+    throw;
   }
-  if (stream.readable) stream.in = Fd(descriptors.front());
-  if (stream.writable) stream.out = Fd(descriptors.back());
-  return std::unique_ptr<PosixPipeConnection>(new PosixPipeConnection(std::move(stream), states, true, false));
 }
 
 }  // namespace crucible

@@ -112,24 +112,41 @@ std::pair<std::unique_ptr<TcpSocketConnection>, std::unique_ptr<TcpSocketConnect
   for (const Fd* end : {&first, &second}) {
     set_option(end->get(), IPPROTO_TCP, TCP_NODELAY, 1, "setsockopt(TCP_NODELAY)");
   }
-  const auto states = make_states(true);
+  const auto page = make_page(true);
   const auto end = [&](Fd socket, bool is_first) {
-    return std::unique_ptr<TcpSocketConnection>(new TcpSocketConnection({.kind = StreamKind::kSocket,
-                                                                         .in = std::move(socket),
-                                                                         .readable = is_first || options.duplex,
-                                                                         .writable = !is_first || options.duplex},
-                                                                        states, is_first, options.read_ahead));
+    Stream stream = {.kind = StreamKind::kSocket,
+                     .in = std::move(socket),
+                     .readable = is_first || options.duplex,
+                     .writable = !is_first || options.duplex,
+                     .page = page,
+                     .first = is_first};
+    return std::unique_ptr<TcpSocketConnection>(new TcpSocketConnection(std::move(stream), options.read_ahead));
   };
   auto made = end(std::move(first), true);
   return {std::move(made), end(std::move(second), false)};
 }
 
 std::unique_ptr<TcpSocketConnection> TcpSocketConnection::adopt(const Handle& handle) {
-  if (handle.descriptors.size() != 1) throw BadArgument("adopt: a socket's end has one descriptor");
-  Stream stream = {.kind = StreamKind::kSocket, .in = {}};
-  const auto states = adopt_states(handle, stream);
-  stream.in = Fd(handle.descriptors.front());
-  return std::unique_ptr<TcpSocketConnection>(new TcpSocketConnection(std::move(stream), states, true, false));
+  return std::unique_ptr<TcpSocketConnection>(
+      new TcpSocketConnection(adopt_stream(StreamKind::kSocket, handle), false));
+}
+
+void TcpSocketConnection::check(const PipeOptions& options) {
+  set_capacity(make_socket().get(), options.capacity_bytes);
+}
+
+std::unique_ptr<Connection> TcpSocketConnection::admit(Fd socket, const PipeOptions& options) {
+  // Data that a host which has vanished does not acknowledge; the door's keep-alive is for silence. A peer that is only
+  // stopped has a kernel that answers.
+  constexpr int kUserTimeoutMs = 60'000;
+  set_option(socket.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, kUserTimeoutMs, "setsockopt(TCP_USER_TIMEOUT)");
+  set_capacity(socket.get(), options.capacity_bytes);
+  Stream stream = {.kind = StreamKind::kSocket, .in = std::move(socket), .page = make_page(false)};
+  return std::unique_ptr<Connection>(new TcpSocketConnection(std::move(stream), options.read_ahead));
+}
+
+std::unique_ptr<Connection> TcpSocketConnection::enter(Fd socket, const PipeOptions& options, Deadline /*deadline*/) {
+  return admit(std::move(socket), options);
 }
 
 }  // namespace crucible
