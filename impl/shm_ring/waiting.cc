@@ -45,8 +45,10 @@ bool Watch::gone() {
     errno = EBADF;
     throw_errno("poll");
   }
-  if ((slot.revents & (POLLHUP | POLLERR)) != 0) gone_.store(true, std::memory_order_relaxed);
-  return gone_.load(std::memory_order_relaxed);
+  if ((slot.revents & (POLLHUP | POLLERR)) == 0) return false;
+  gone_.store(true, std::memory_order_relaxed);
+  seen_.fetch_xor(~0U, std::memory_order_relaxed);  // from now on there is always something to be heard
+  return true;
 }
 
 bool Waiting::meet() noexcept {
