@@ -8,11 +8,23 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/door.h"
+
 namespace crucible {
 
 using shm_ring::Call;
 using shm_ring::Control;
 using shm_ring::Memory;
+
+namespace {
+
+Fd make_memory(const PipeOptions& options) {
+  const std::size_t asked = options.capacity_bytes == 0 ? ShmRingConnection::kDefaultCapacity : options.capacity_bytes;
+  if (asked > Memory::kMostCapacity) throw BadArgument("pipe: no memory holds such a capacity");
+  return Memory::create(std::bit_ceil(std::max(asked, Memory::kLeastCapacity)), options.duplex ? 2 : 1);
+}
+
+}  // namespace
 
 ShmRingConnection::Mapped::Mapped(Memory&& mapped, int socket, std::size_t side) noexcept
     : memory(std::move(mapped)),
@@ -33,13 +45,11 @@ ShmRingConnection::ShmRingConnection(Fd memory, Fd socket, Memory mapped, std::s
 
 std::pair<std::unique_ptr<ShmRingConnection>, std::unique_ptr<ShmRingConnection>> ShmRingConnection::pair(
     const PipeOptions& options) {
-  if (options.capacity_bytes > Memory::kMostCapacity) throw BadArgument("pipe: no memory holds such a capacity");
-  const std::size_t asked = options.capacity_bytes == 0 ? kDefaultCapacity : options.capacity_bytes;
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("socketpair");
   Fd sockets[] = {Fd(ends[0]), Fd(ends[1])};
   Fd files[2];
-  files[0] = Memory::create(std::bit_ceil(std::max(asked, Memory::kLeastCapacity)), options.duplex ? 2 : 1);
+  files[0] = make_memory(options);
   files[1] = Fd(fcntl(files[0].get(), F_DUPFD_CLOEXEC, 0));
   if (!files[1]) throw_errno("fcntl(F_DUPFD_CLOEXEC)");
   const auto end = [&](std::size_t side) {
@@ -50,6 +60,25 @@ std::pair<std::unique_ptr<ShmRingConnection>, std::unique_ptr<ShmRingConnection>
   };
   auto first = end(0);
   return {std::move(first), end(1)};
+}
+
+std::unique_ptr<Connection> ShmRingConnection::admit(Fd socket, const PipeOptions& options) {
+  Fd file = make_memory(options);
+  pass(socket, {.descriptors = {file.get()}, .state = {}});
+  Memory memory(file.get());
+  return std::unique_ptr<Connection>(new ShmRingConnection(std::move(file), std::move(socket), std::move(memory), 0,
+                                                           options.wait.value_or(WaitStrategy::kAdaptive)));
+}
+
+std::unique_ptr<Connection> ShmRingConnection::enter(Fd socket, const PipeOptions& options, Deadline deadline) {
+  Handle handle;
+  const Status status = take(socket, 1, handle, deadline);
+  if (status == Status::kTimeout) return nullptr;
+  if (status != Status::kOk) throw_status(status, "connect");
+  Fd file(handle.descriptors[0]);
+  Memory memory(file.get());
+  return std::unique_ptr<Connection>(new ShmRingConnection(std::move(file), std::move(socket), std::move(memory), 1,
+                                                           options.wait.value_or(WaitStrategy::kAdaptive)));
 }
 
 Handle ShmRingConnection::handle() const {

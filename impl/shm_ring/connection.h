@@ -28,6 +28,9 @@ class ShmRingConnection final : public Connection {
       const PipeOptions& options);
   /// Two descriptors: the memory, and the end's socket. BadArgument for memory that no pair() made.
   static std::unique_ptr<ShmRingConnection> adopt(const Handle& handle);
+  /// The named door's two sides (core/door.h): the listener makes the memory, the socket becomes the ends' own.
+  static std::unique_ptr<Connection> admit(Fd socket, const PipeOptions& options);
+  static std::unique_ptr<Connection> enter(Fd socket, const PipeOptions& options, Deadline deadline);
   ~ShmRingConnection() override { close(); }
 
   Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) override {
