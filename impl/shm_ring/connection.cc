@@ -18,10 +18,10 @@ using shm_ring::Memory;
 
 namespace {
 
-Fd make_memory(const PipeOptions& options) {
+std::size_t capacity(const PipeOptions& options) {
   const std::size_t asked = options.capacity_bytes == 0 ? ShmRingConnection::kDefaultCapacity : options.capacity_bytes;
   if (asked > Memory::kMostCapacity) throw BadArgument("pipe: no memory holds such a capacity");
-  return Memory::create(std::bit_ceil(std::max(asked, Memory::kLeastCapacity)), options.duplex ? 2 : 1);
+  return std::bit_ceil(std::max(asked, Memory::kLeastCapacity));
 }
 
 }  // namespace
@@ -49,7 +49,7 @@ std::pair<std::unique_ptr<ShmRingConnection>, std::unique_ptr<ShmRingConnection>
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("socketpair");
   Fd sockets[] = {Fd(ends[0]), Fd(ends[1])};
   Fd files[2];
-  files[0] = make_memory(options);
+  files[0] = Memory::create(capacity(options), options.duplex ? 2 : 1);
   files[1] = Fd(fcntl(files[0].get(), F_DUPFD_CLOEXEC, 0));
   if (!files[1]) throw_errno("fcntl(F_DUPFD_CLOEXEC)");
   const auto end = [&](std::size_t side) {
@@ -63,7 +63,7 @@ std::pair<std::unique_ptr<ShmRingConnection>, std::unique_ptr<ShmRingConnection>
 }
 
 std::unique_ptr<Connection> ShmRingConnection::admit(Fd socket, const PipeOptions& options) {
-  Fd file = make_memory(options);
+  Fd file = Memory::create(capacity(options), 2);
   pass(socket, {.descriptors = {file.get()}, .state = {}});
   Memory memory(file.get());
   return std::unique_ptr<Connection>(new ShmRingConnection(std::move(file), std::move(socket), std::move(memory), 0,
@@ -71,6 +71,7 @@ std::unique_ptr<Connection> ShmRingConnection::admit(Fd socket, const PipeOption
 }
 
 std::unique_ptr<Connection> ShmRingConnection::enter(Fd socket, const PipeOptions& options, Deadline deadline) {
+  (void)capacity(options);  // the listener's counts, but what is impossible is so on both sides
   Handle handle;
   const Status status = take(socket, 1, handle, deadline);
   if (status == Status::kTimeout) return nullptr;
