@@ -7,9 +7,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <new>
 #include <string>
 
+#include "core/door.h"
+#include "core/sealed_memory.h"
 #include "core/wait.h"
 
 namespace crucible {
@@ -39,6 +40,11 @@ std::size_t part_of(const std::shared_ptr<BoostIpcQueue>& one, const std::shared
   return (one != nullptr ? one : other)->part();
 }
 
+BoostIpcShape shape_of(const PipeOptions& options) {
+  if (options.wait) throw BadArgument("boost_ipc: how its ends wait is up to Boost");
+  return BoostIpcShape::of(options.capacity_bytes);
+}
+
 nanoseconds nap(nanoseconds most, Deadline deadline) {
   return deadline.is_never() ? most : std::min(most, deadline.left());
 }
@@ -57,24 +63,49 @@ BoostIpcConnection::BoostIpcConnection(Fd socket, const Parts& parts, bool first
       readable_(in_ != nullptr),
       names_(std::move(names)) {}
 
+// Without a descriptor for those who inherit it.
+std::shared_ptr<BoostIpcConnection::Shared> BoostIpcConnection::map_shared(int descriptor) {
+  const int flags = MAP_SHARED | (descriptor < 0 ? MAP_ANONYMOUS : 0);
+  void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, flags, descriptor, 0);
+  if (memory == MAP_FAILED) throw_errno("mmap");
+  return {static_cast<Shared*>(memory), [](Shared* mapped) { munmap(mapped, sizeof(Shared)); }};
+}
+
 std::pair<std::unique_ptr<BoostIpcConnection>, std::unique_ptr<BoostIpcConnection>> BoostIpcConnection::pair(
     const PipeOptions& options) {
-  if (options.wait) throw BadArgument("boost_ipc: its wait strategy is Boost's");
-  const BoostIpcShape shape = BoostIpcShape::of(options.capacity_bytes);
+  const BoostIpcShape shape = shape_of(options);
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("socketpair");
   Fd first(ends[0]);
   Fd second(ends[1]);
   const BoostIpcNames names(shape, options.duplex ? 2 : 1);  // gone when both ends are made
-  const Parts parts = {map_shared(), names.create(0), options.duplex ? names.create(1) : nullptr};
+  const Parts parts = {map_shared(-1), names.create(0), options.duplex ? names.create(1) : nullptr};
   return {std::unique_ptr<BoostIpcConnection>(new BoostIpcConnection(std::move(first), parts, true, nullptr)),
           std::unique_ptr<BoostIpcConnection>(new BoostIpcConnection(std::move(second), parts, false, nullptr))};
 }
 
-std::shared_ptr<BoostIpcConnection::Shared> BoostIpcConnection::map_shared() {
-  void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) throw_errno("mmap");
-  return {new (memory) Shared{}, [](Shared* mapped) { munmap(mapped, sizeof(Shared)); }};
+std::unique_ptr<Connection> BoostIpcConnection::admit(Fd socket, const PipeOptions& options) {
+  auto names = std::make_unique<BoostIpcNames>(shape_of(options), 2);
+  const std::shared_ptr<SealedMemory> memory = SealedMemory::make(sizeof(Shared));
+  const Parts parts = {map_shared(memory->descriptor()), names->create(0), names->create(1)};
+  const ByteView id = as_bytes(names->id());
+  pass(socket, {.descriptors = {memory->descriptor()}, .state = Bytes(id.begin(), id.end())});
+  return std::unique_ptr<Connection>(new BoostIpcConnection(std::move(socket), parts, true, std::move(names)));
+}
+
+std::unique_ptr<Connection> BoostIpcConnection::enter(Fd socket, const PipeOptions& options, Deadline deadline) {
+  (void)shape_of(options);
+  Handle handle;
+  const Status status = take(socket, 1, handle, deadline);
+  if (status == Status::kTimeout) return nullptr;
+  if (status != Status::kOk) throw_status(status, "connect");
+  Fd descriptor(handle.descriptors.front());
+  const std::shared_ptr<SealedMemory> memory = SealedMemory::adopt(descriptor.get(), sizeof(Shared));
+  (void)descriptor.release();
+  const std::string_view id = as_text(handle.state);
+  const Parts parts = {map_shared(memory->descriptor()), BoostIpcNames::open(id, 0), BoostIpcNames::open(id, 1)};
+  BoostIpcNames::remove(id);
+  return std::unique_ptr<Connection>(new BoostIpcConnection(std::move(socket), parts, false, nullptr));
 }
 
 void BoostIpcConnection::close() noexcept {

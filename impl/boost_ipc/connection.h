@@ -22,6 +22,9 @@ class BoostIpcConnection final : public Connection {
 
   static std::pair<std::unique_ptr<BoostIpcConnection>, std::unique_ptr<BoostIpcConnection>> pair(
       const PipeOptions& options);
+  /// For the named door: over a connected AF_UNIX SOCK_SEQPACKET, on whose other side the queues are opened by name.
+  static std::unique_ptr<Connection> admit(Fd socket, const PipeOptions& options);
+  static std::unique_ptr<Connection> enter(Fd socket, const PipeOptions& options, Deadline deadline);
   ~BoostIpcConnection() override { close(); }
 
   Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) override;
@@ -66,7 +69,7 @@ class BoostIpcConnection final : public Connection {
   };
 
   struct Parts;
-  static std::shared_ptr<Shared> map_shared();
+  static std::shared_ptr<Shared> map_shared(int descriptor);
   BoostIpcConnection(Fd socket, const Parts& parts, bool first, std::unique_ptr<BoostIpcNames> names);
 
   Status send_message(ByteView message, Deadline deadline);

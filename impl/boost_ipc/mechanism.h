@@ -1,9 +1,12 @@
 #pragma once
 
+#include <memory>
+#include <string>
 #include <string_view>
 
 #include "api/capabilities.h"
 #include "boost_ipc/connection.h"
+#include "core/door.h"
 
 namespace crucible {
 
@@ -14,6 +17,17 @@ struct BoostIpc {
                                          .max_message_bytes = BoostIpcConnection::kMaxMessage,
                                          .storage_bytes = BoostIpcShape::kDefaultDepth * 64};
   using Connection = BoostIpcConnection;
+
+  static constexpr std::string_view kScheme = "boost";
+  static constexpr DoorKind kDoor = {
+      .mechanism = kName, .scheme = kScheme, .admit = &Connection::admit, .enter = &Connection::enter};
+  static std::unique_ptr<Listener> listen(const std::string& address, const DoorOptions& options) {
+    return open_door(kDoor, address, options);
+  }
+  static std::unique_ptr<crucible::Connection> connect(const std::string& address, const DoorOptions& options,
+                                                       Deadline deadline) {
+    return enter_door(kDoor, address, options, deadline);
+  }
 };
 
 }  // namespace crucible
