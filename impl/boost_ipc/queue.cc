@@ -13,7 +13,6 @@
 #include <boost/interprocess/ipc/message_queue.hpp>
 #include <cerrno>
 #include <ctime>
-#include <mutex>
 #include <system_error>
 
 #include "api/status.h"
@@ -143,8 +142,7 @@ bool BoostIpcQueue::empty() const { return memory_->queue.get_num_msg() == 0; }
 // The lock is there, and locked, before any queue is. Until it gets its name its own memory shows that there is room.
 BoostIpcNames::BoostIpcNames(const BoostIpcShape& shape, std::size_t queues)
     : shape_(shape), id_(new_id()), owner_(getpid()) {
-  static std::once_flag once;
-  std::call_once(once, sweep);
+  sweep();
   lock_.reset(::open(kDirectory, O_TMPFILE | O_RDWR | O_CLOEXEC, kMode));
   if (!lock_) throw_errno("open(/dev/shm)");
   allocate(lock_.get(), queues * bytes_of(shape), shape);
