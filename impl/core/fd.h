@@ -20,7 +20,6 @@ class Fd {
   ~Fd() { reset(); }
 
   int get() const noexcept { return descriptor_; }
-  /// The caller's from now on.
   int release() noexcept { return std::exchange(descriptor_, -1); }
   explicit operator bool() const noexcept { return descriptor_ >= 0; }
   void reset(int descriptor = -1) noexcept {

@@ -9,7 +9,7 @@
 #include <climits>
 #include <cstring>
 
-#include "core/inherited.h"
+#include "core/door.h"
 #include "core/io.h"
 
 namespace crucible {
@@ -17,6 +17,11 @@ namespace {
 
 constexpr std::array<std::byte, PIPE_BUF> kZeros{};
 constexpr std::size_t kPage = 4096;
+
+// A handle's state.
+constexpr unsigned kFirst = 1;
+constexpr unsigned kReads = 2;
+constexpr unsigned kWrites = 4;
 
 struct PipeEnds {
   Fd reader;
@@ -42,36 +47,86 @@ PipeEnds make_pipe(std::size_t capacity) {
 
 }  // namespace
 
-PosixPipeConnection::PosixPipeConnection(Fd in, Fd out, std::shared_ptr<Shared[]> shared, bool first)
+PosixPipeConnection::PosixPipeConnection(Fd in, Fd out, std::shared_ptr<SealedMemory> page, bool first)
     : in_(std::move(in)),
       out_(std::move(out)),
       writable_(static_cast<bool>(out_)),
       readable_(static_cast<bool>(in_)),
-      shared_(std::move(shared)),
-      outgoing_(shared_[first ? 0 : 1]),
-      incoming_(shared_[first ? 1 : 0]) {
+      page_(std::move(page)),
+      first_(first),
+      outgoing_(page_->objects<Shared>()[first ? 0 : 1]),
+      incoming_(page_->objects<Shared>()[first ? 1 : 0]) {
   ignore_sigpipe();
+}
+
+std::uint32_t PosixPipeConnection::Shared::least(const std::atomic<std::uint32_t>& length) noexcept {
+  return std::clamp<std::uint32_t>(length.load(std::memory_order_relaxed), kLeastFrame, kLongestPromise);
 }
 
 std::pair<std::unique_ptr<PosixPipeConnection>, std::unique_ptr<PosixPipeConnection>> PosixPipeConnection::pair(
     const PipeOptions& options) {
   PipeEnds to_first = make_pipe(options.capacity_bytes);
   PipeEnds to_second = options.duplex ? make_pipe(options.capacity_bytes) : PipeEnds{};
-  const auto shared = make_inherited<Shared>(2, [](Shared* at) { new (at) Shared{kLeastFrame, kLeastFrame, 0}; });
+  const auto page = SealedMemory::make(kPage);
   return {std::unique_ptr<PosixPipeConnection>(
-              new PosixPipeConnection(std::move(to_first.reader), std::move(to_second.writer), shared, true)),
+              new PosixPipeConnection(std::move(to_first.reader), std::move(to_second.writer), page, true)),
           std::unique_ptr<PosixPipeConnection>(
-              new PosixPipeConnection(std::move(to_second.reader), std::move(to_first.writer), shared, false))};
+              new PosixPipeConnection(std::move(to_second.reader), std::move(to_first.writer), page, false))};
+}
+
+// --- Handles and the named door ------------------------------------------------------------------------------
+
+Handle PosixPipeConnection::handle() const {
+  if (closed()) throw Closed("handle");
+  if (had_ != 0) throw StateError("handle: the end is in the middle of a message");
+  Handle handle;
+  if (readable_) handle.descriptors.push_back(in_.get());
+  if (writable_) handle.descriptors.push_back(out_.get());
+  handle.descriptors.push_back(page_->descriptor());
+  const unsigned flags = (first_ ? kFirst : 0) | (readable_ ? kReads : 0) | (writable_ ? kWrites : 0);
+  handle.state.push_back(static_cast<std::byte>(flags));
+  return handle;
 }
 
 std::unique_ptr<PosixPipeConnection> PosixPipeConnection::adopt(const Handle& handle) {
   const std::vector<int>& descriptors = handle.descriptors;
-  if (descriptors.size() != 2) throw BadArgument("adopt: a pipe's end has two descriptors");
-  if (descriptors[0] < 0 || descriptors[1] < 0) throw BadArgument("adopt: a negative descriptor");
+  const bool is_foreign = handle.state.empty();
+  const unsigned flags = is_foreign ? kFirst | kReads | kWrites : std::to_integer<unsigned>(handle.state[0]);
+  const bool reads = (flags & kReads) != 0;
+  const bool writes = (flags & kWrites) != 0;
+  if (handle.state.size() > 1 || flags >= 2 * kWrites || (!reads && !writes)) {
+    throw BadArgument("adopt: no state of this mechanism's");
+  }
+  const std::size_t expected = (reads ? 1U : 0U) + (writes ? 1U : 0U) + (is_foreign ? 0U : 1U);
+  if (descriptors.size() != expected) throw BadArgument("adopt: a wrong number of descriptors");
+  for (const int descriptor : descriptors) {
+    if (descriptor < 0) throw BadArgument("adopt: a negative descriptor");
+  }
   // Without the pair's page nothing is promised and nothing assumed.
-  const std::shared_ptr<Shared[]> shared(new Shared[2]{{kLeastFrame, kLeastFrame, 0}, {kLeastFrame, kLeastFrame, 0}});
-  return std::unique_ptr<PosixPipeConnection>(
-      new PosixPipeConnection(Fd(descriptors[0]), Fd(descriptors[1]), shared, true));
+  auto page = is_foreign ? SealedMemory::make(kPage) : SealedMemory::adopt(descriptors.back(), kPage);
+  return std::unique_ptr<PosixPipeConnection>(new PosixPipeConnection(reads ? Fd(descriptors[0]) : Fd(),
+                                                                      writes ? Fd(descriptors[reads ? 1 : 0]) : Fd(),
+                                                                      std::move(page), (flags & kFirst) != 0));
+}
+
+std::unique_ptr<Connection> PosixPipeConnection::admit(Fd socket, const PipeOptions& options) {
+  auto [own, peers] = pair(options);
+  pass(socket, peers->handle());
+  return std::move(own);
+}
+
+std::unique_ptr<Connection> PosixPipeConnection::enter(Fd socket, const PipeOptions& /*options*/, Deadline deadline) {
+  constexpr std::size_t kOfDuplex = 3;
+  Handle handle;
+  const Status status = take(socket, kOfDuplex, handle, deadline);
+  if (status == Status::kTimeout) return nullptr;
+  if (status != Status::kOk) throw_status(status, "connect");
+  try {
+    return adopt(handle);
+  } catch (...) {
+    for (const int descriptor : handle.descriptors) ::close(descriptor);
+    throw;
+  }
 }
 
 void PosixPipeConnection::close() noexcept {
@@ -178,7 +233,7 @@ Status PosixPipeConnection::pay_debt(Deadline deadline) {
 Status PosixPipeConnection::send_frame(ByteView message, Deadline deadline) {
   if (message.size() > kMaxMessage) return Status::kBadLength;
   if (const Status status = pay_debt(deadline); status != Status::kOk) return status;
-  const std::uint32_t promised = outgoing_.promised.load(std::memory_order_relaxed);
+  const std::uint32_t promised = Shared::least(outgoing_.promised);
   Promise promise = {.promised = promised, .last = last_frame_};
   Header header = promise.next(message.size());
   // The larger promise while the frame is under way: if this process is killed now, whoever sends next keeps both.
@@ -260,7 +315,7 @@ Status PosixPipeConnection::send_gathered(std::span<const ByteView> messages, st
   std::array<std::byte, kGather> bytes;
   std::array<std::size_t, kGather / kLeastFrame> ends;
   const std::size_t room = deadline.is_never() ? kGather : PIPE_BUF;
-  const std::uint32_t promised = outgoing_.promised.load(std::memory_order_relaxed);
+  const std::uint32_t promised = Shared::least(outgoing_.promised);
   std::uint32_t largest = promised;
   Promise promise = {.promised = promised, .last = last_frame_};
   std::size_t used = 0;
@@ -353,7 +408,7 @@ Status PosixPipeConnection::receive_frame(Destination& to, Deadline deadline) {
 // The header and what was promised to come with it. While it is under way the next expectation is the least one, so
 // that whoever receives next is right if this process is killed.
 Status PosixPipeConnection::receive_start(Deadline deadline) {
-  if (had_ == 0) wanted_ = incoming_.expected.load(std::memory_order_relaxed);
+  if (had_ == 0) wanted_ = Shared::least(incoming_.expected);
   while (had_ < wanted_) {
     incoming_.expected.store(kLeastFrame, std::memory_order_relaxed);
     std::size_t got = 0;
