@@ -289,7 +289,7 @@ TEST_F(Spawn, H37_ChildThatIsKilledInItsBeginningIsAFailureOfStart) {
 }
 
 // Its parent would otherwise be a program that starts itself for ever.
-TEST_F(Spawn, H51_WhatASpawnedProgramStartsBeforeInitIsRefused) {
+TEST_F(Spawn, X45_WhatASpawnedProgramStartsBeforeInitIsRefused) {
   const Variable forking(kBeginning, "fork");
   Child child(quick);
   make_spawned(child);
