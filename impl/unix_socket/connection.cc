@@ -5,7 +5,7 @@
 #include <climits>
 #include <cstring>
 
-#include "core/inherited.h"
+#include "core/door.h"
 #include "core/io.h"
 
 namespace crucible {
@@ -13,14 +13,22 @@ namespace {
 
 constexpr std::size_t kDefaultCapacity = 1024 * 1024;
 
+constexpr std::size_t kPageBytes = 4096;
+
+// A handle's state.
+constexpr unsigned kFirst = 1;
+constexpr unsigned kReads = 2;
+constexpr unsigned kWrites = 4;
+
 // The kernel grants twice what is asked for, for its own overhead, but no more than twice net.core.wmem_max.
-void set_capacity(int socket, std::size_t wanted, bool insist) {
+void set_capacity(int socket, const PipeOptions& options) {
+  const std::size_t wanted = options.capacity_bytes != 0 ? options.capacity_bytes : kDefaultCapacity;
   const int size = static_cast<int>(std::min<std::size_t>(wanted, INT_MAX / 2));
   if (setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) != 0) throw_errno("setsockopt(SO_SNDBUF)");
   int granted = 0;
   socklen_t length = sizeof granted;
   if (getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &granted, &length) != 0) throw_errno("getsockopt(SO_SNDBUF)");
-  if (insist && static_cast<std::size_t>(granted) / 2 < wanted) {
+  if (options.capacity_bytes != 0 && static_cast<std::size_t>(granted) / 2 < wanted) {
     throw BadArgument("pipe: the system refuses a capacity of " + std::to_string(wanted));
   }
 }
@@ -37,15 +45,16 @@ std::size_t largest_packet(int socket) {
 
 }  // namespace
 
-UnixSocketConnection::UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<GivenUp[]> given_up,
+UnixSocketConnection::UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<SealedMemory> page,
                                            bool first)
     : socket_(std::move(socket)),
       part_(std::min(kPart, largest_packet(socket_.get()) - kHeader)),
       readable_(readable),
       writable_(writable),
-      given_up_(std::move(given_up)),
-      outgoing_given_up_(given_up_[first ? 0 : 1]),
-      incoming_given_up_(given_up_[first ? 1 : 0]) {}
+      page_(std::move(page)),
+      first_(first),
+      outgoing_given_up_(page_->objects<GivenUp>()[first ? 0 : 1]),
+      incoming_given_up_(page_->objects<GivenUp>()[first ? 1 : 0]) {}
 
 std::pair<std::unique_ptr<UnixSocketConnection>, std::unique_ptr<UnixSocketConnection>> UnixSocketConnection::pair(
     const PipeOptions& options) {
@@ -53,22 +62,56 @@ std::pair<std::unique_ptr<UnixSocketConnection>, std::unique_ptr<UnixSocketConne
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("socketpair");
   Fd first(ends[0]);
   Fd second(ends[1]);
-  const bool insist = options.capacity_bytes != 0;
-  for (const int end : ends) set_capacity(end, insist ? options.capacity_bytes : kDefaultCapacity, insist);
-  const auto shared = make_inherited<GivenUp>(2, [](GivenUp* at) { new (at) GivenUp(false); });
+  for (const int end : ends) set_capacity(end, options);
+  const auto page = SealedMemory::make(kPageBytes);
   return {std::unique_ptr<UnixSocketConnection>(
-              new UnixSocketConnection(std::move(first), true, options.duplex, shared, true)),
+              new UnixSocketConnection(std::move(first), true, options.duplex, page, true)),
           std::unique_ptr<UnixSocketConnection>(
-              new UnixSocketConnection(std::move(second), options.duplex, true, shared, false))};
+              new UnixSocketConnection(std::move(second), options.duplex, true, page, false))};
+}
+
+// --- Handles and the named door ------------------------------------------------------------------------------
+
+Handle UnixSocketConnection::handle() const {
+  if (closed()) throw Closed("handle");
+  if (begun_) throw StateError("handle: the end is in the middle of a message");
+  const unsigned flags = (first_ ? kFirst : 0) | (readable_ ? kReads : 0) | (writable_ ? kWrites : 0);
+  return {.descriptors = {socket_.get(), page_->descriptor()}, .state = {static_cast<std::byte>(flags)}};
 }
 
 std::unique_ptr<UnixSocketConnection> UnixSocketConnection::adopt(const Handle& handle) {
   const std::vector<int>& descriptors = handle.descriptors;
-  if (descriptors.size() != 1) throw BadArgument("adopt: a socket's end has one descriptor");
-  if (descriptors[0] < 0) throw BadArgument("adopt: a negative descriptor");
-  const std::shared_ptr<GivenUp[]> unshared(new GivenUp[2]{});
-  return std::unique_ptr<UnixSocketConnection>(
-      new UnixSocketConnection(Fd(descriptors[0]), true, true, unshared, true));
+  const bool is_foreign = handle.state.empty();
+  if (descriptors.size() != (is_foreign ? 1 : 2)) throw BadArgument("adopt: a wrong number of descriptors");
+  for (const int descriptor : descriptors) {
+    if (descriptor < 0) throw BadArgument("adopt: a negative descriptor");
+  }
+  const unsigned flags = is_foreign ? kFirst | kReads | kWrites : std::to_integer<unsigned>(handle.state[0]);
+  if (handle.state.size() > 1 || flags >= 2 * kWrites || (flags & (kReads | kWrites)) == 0) {
+    throw BadArgument("adopt: no state of this mechanism's");
+  }
+  auto page = is_foreign ? SealedMemory::make(kPageBytes) : SealedMemory::adopt(descriptors[1], kPageBytes);
+  return std::unique_ptr<UnixSocketConnection>(new UnixSocketConnection(
+      Fd(descriptors[0]), (flags & kReads) != 0, (flags & kWrites) != 0, std::move(page), (flags & kFirst) != 0));
+}
+
+std::unique_ptr<Connection> UnixSocketConnection::admit(Fd socket, const PipeOptions& options) {
+  set_capacity(socket.get(), options);
+  auto page = SealedMemory::make(kPageBytes);
+  pass(socket, {.descriptors = {page->descriptor()}, .state = {}});
+  return std::unique_ptr<Connection>(new UnixSocketConnection(std::move(socket), true, true, std::move(page), true));
+}
+
+std::unique_ptr<Connection> UnixSocketConnection::enter(Fd socket, const PipeOptions& options, Deadline deadline) {
+  set_capacity(socket.get(), options);
+  Handle handle;
+  const Status status = take(socket, 1, handle, deadline);
+  if (status == Status::kTimeout) return nullptr;
+  if (status != Status::kOk) throw_status(status, "connect");
+  Fd file(handle.descriptors[0]);
+  auto page = SealedMemory::adopt(file.get(), kPageBytes);
+  (void)file.release();
+  return std::unique_ptr<Connection>(new UnixSocketConnection(std::move(socket), true, true, std::move(page), false));
 }
 
 void UnixSocketConnection::close() noexcept {
@@ -131,7 +174,7 @@ Status UnixSocketConnection::send_small(ByteView message, Deadline deadline) {
   while (::send(socket_.get(), flat.data(), kHeader + message.size(), flags) < 0) {
     if (const Status status = after_failed_send(deadline, last_attempt); status != Status::kOk) return status;
   }
-  outgoing_given_up_.store(false, std::memory_order_relaxed);
+  outgoing_given_up_.store(0, std::memory_order_relaxed);
   return Status::kOk;
 }
 
@@ -147,7 +190,7 @@ Status UnixSocketConnection::send_large(ByteView message, Deadline deadline) {
     }
     std::size_t sent = 0;
     if (const Status status = send_batch(batch, sent, deadline); status != Status::kOk) {
-      if (offset > 0) outgoing_given_up_.store(true, std::memory_order_relaxed);
+      if (offset > 0) outgoing_given_up_.store(1, std::memory_order_relaxed);
       return status;
     }
     offset = std::min(message.size(), offset + sent * part_);
@@ -172,7 +215,7 @@ Status UnixSocketConnection::send_batch(Batch& batch, std::size_t& sent, Deadlin
     const int done = sendmmsg(socket_.get(), batch.packets.data(), static_cast<unsigned>(batch.count), flags);
     if (done > 0) {
       sent = static_cast<std::size_t>(done);
-      outgoing_given_up_.store(false, std::memory_order_relaxed);
+      outgoing_given_up_.store(0, std::memory_order_relaxed);
       return Status::kOk;
     }
     sent = 0;
@@ -245,7 +288,7 @@ Status UnixSocketConnection::receive_message(Destination& to, Deadline deadline)
         }
         return status;
       }
-      const bool lost = std::exchange(begun_, false) && !incoming_given_up_.load(std::memory_order_relaxed);
+      const bool lost = std::exchange(begun_, false) && incoming_given_up_.load(std::memory_order_relaxed) == 0;
       return lost && status == Status::kEof ? Status::kTruncated : status;
     }
     const std::size_t size = packet.direct + packet.spilled.size();

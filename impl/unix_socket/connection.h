@@ -15,6 +15,7 @@
 #include "core/destination.h"
 #include "core/fd.h"
 #include "core/gate.h"
+#include "core/sealed_memory.h"
 
 namespace crucible {
 
@@ -24,8 +25,11 @@ class UnixSocketConnection final : public Connection {
 
   static std::pair<std::unique_ptr<UnixSocketConnection>, std::unique_ptr<UnixSocketConnection>> pair(
       const PipeOptions& options);
-  /// One descriptor, of a connected SOCK_SEQPACKET socket.
+  /// Without a state one descriptor, of a connected SOCK_SEQPACKET socket.
   static std::unique_ptr<UnixSocketConnection> adopt(const Handle& handle);
+  /// The door's socket is the connection; only the pair's page is passed.
+  static std::unique_ptr<Connection> admit(Fd socket, const PipeOptions& options);
+  static std::unique_ptr<Connection> enter(Fd socket, const PipeOptions& options, Deadline deadline);
   ~UnixSocketConnection() override { close(); }
 
   Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) override;
@@ -40,6 +44,7 @@ class UnixSocketConnection final : public Connection {
   bool readable() const noexcept override { return readable_; }
   bool writable() const noexcept override { return writable_; }
   int descriptor() const override;
+  Handle handle() const override;
   std::string_view mechanism() const noexcept override { return "unix_socket"; }
   bool begin_wait(pollfd& slot) override;
   bool end_wait(short revents) override;
@@ -57,10 +62,10 @@ class UnixSocketConnection final : public Connection {
   static constexpr std::size_t kBatch = 32;     ///< packets per system call at most
   static constexpr std::size_t kCopied = 4096;  ///< payloads up to here are copied behind their header
 
-  /// Per direction: its sender has given up a message half-way and sent nothing since.
-  using GivenUp = std::atomic<bool>;
+  /// Per direction, in the pair's page: not 0 if its sender has given up a message half-way and sent nothing since.
+  using GivenUp = std::atomic<std::uint32_t>;
 
-  UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<GivenUp[]> given_up, bool first);
+  UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<SealedMemory> page, bool first);
 
   /// What came in one packet.
   struct Packet {
@@ -91,7 +96,8 @@ class UnixSocketConnection final : public Connection {
   const std::size_t part_;  ///< payload of a packet: kPart, or what a smaller buffer admits
   std::atomic<bool> readable_;
   const bool writable_;
-  std::shared_ptr<GivenUp[]> given_up_;
+  std::shared_ptr<SealedMemory> page_;
+  const bool first_;
   GivenUp& outgoing_given_up_;
   GivenUp& incoming_given_up_;
   Gate gate_;
