@@ -137,7 +137,7 @@ def _overview_panel(results, axis, cell, missing, limits):
         words = "unsupported" if "unsupported" in record else "not measured"
         axis.text(0.02, y, f"{words}: {_shortened(record.get('unsupported') or record['not_measured'])}", va="center",
                   transform=axis.get_yaxis_transform(), style="italic", color=style.GREY, fontsize=8)
-    names = [_label(results, r) for r in cell] + [r["name"] for r in missing]
+    names = [_label(results, r) for r in cell] + [summary.label(r) for r in missing]
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(max(len(names), 1) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)

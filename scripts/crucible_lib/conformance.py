@@ -232,7 +232,8 @@ def failed_clauses(entry):
     """'P6', or 'P6 (named, spin)' where a mechanism has variants and the plain one did not fail."""
     variants = {clause: {} for clause in entry["failed"]}
     for failure in entry["failures"]:
-        variants[failure["clause"]][failure["variant"]] = None
+        # Runs from before there were variants do not name any.
+        variants.setdefault(failure["clause"], {})[failure.get("variant", DEFAULT_VARIANT)] = None
     return [clause if not found or list(found) == [DEFAULT_VARIANT] else f"{clause} ({', '.join(found)})"
             for clause, found in variants.items()]
 

@@ -85,7 +85,7 @@ def record(case):
     if workload == "memcpy":
         rate = (29e9 if name == "memcpy_hot" else 11e9) / (1 + 200 / size)
         return {**line, "role": "limit", "processes": 1, "metrics": {"bytes_per_s": rate, "samples": 4000},
-                "blocks": {"operations": 20, "subject_ns": [20 * size / rate * 1e9] * 40}}
+                "blocks": {"operations": 20, "subject_ns": [20 * size / rate * 1e9] * 30}}
     if size > UNSUPPORTED.get(name, size):
         return {**line, "unsupported": f"messages of at most {UNSUPPORTED[name]} bytes"}
     if workload == "loan" and name != "shm_ring":
@@ -100,7 +100,7 @@ def record(case):
     blocks = {"operations": 200, "subject_ns": [], "limit_ns": [], "order": []}
     if workload in ("idle", "paced"):
         blocks["quantity"] = "cpu"
-    for _ in range(60):
+    for _ in range(30):
         noise = math.exp(generator.gauss(0, 0.03))
         blocks["limit_ns"].append(200 * limit_ns * noise)
         blocks["subject_ns"].append(200 * limit_ns * noise * (factor + generator.gauss(0, 0.02)))
