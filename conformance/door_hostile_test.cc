@@ -1,4 +1,4 @@
-// Clauses A7, A8, H32 and H34: peers that lie, babble, stammer or say nothing.
+// Clauses A7, A8 and H34: peers that lie, babble, stammer or say nothing.
 #include <gtest/gtest.h>
 #include <malloc.h>
 #include <sys/socket.h>
@@ -260,7 +260,7 @@ TEST_P(DoorHostile, H34_AHelloInSmallPiecesIsAHello) {
 }
 
 // Malloc's own count of what this process holds, and the largest request while peers said all they could.
-TEST_P(DoorHostile, H32_MemoryIsBoundedBeforeAPeerHasProvedItself) {
+TEST_P(DoorHostile, A8_MemoryIsBoundedBeforeAPeerHasProvedItself) {
   DoorOptions options = keyed("secret");
   options.handshake_timeout = 1h;
   const std::unique_ptr<Listener> listener = listen(options);
