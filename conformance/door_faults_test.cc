@@ -1,5 +1,5 @@
-// Clauses A19 and A21 to A24: deaths on either side of a door, exhausted descriptors, what a thousand connections leave, and
-// the upper bounds, which run by themselves.
+// Clauses A19 and A21 to A24: deaths on either side of a door, exhausted descriptors, what a thousand connections
+// leave, and the upper bounds, which run by themselves.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/wait.h>

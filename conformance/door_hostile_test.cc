@@ -85,10 +85,10 @@ TEST_P(DoorHostile, A7_AProofThatIsWrongInAnyByteIsRefused) {
 // A proof of another connection, and one for the other direction.
 TEST_P(DoorHostile, A7_AProofIsGoodForOneConnectionAndDirection) {
   const std::unique_ptr<Listener> listener = listen(keyed("secret"));
+  const Bytes own = hello(true);  // the same again, as of somebody who repeats all that he overheard
   Bytes stale;
   for (const char role : {'S', 'C'}) {
     const Fd peer = raw_connect(listener->address());
-    const Bytes own = hello(true);
     ASSERT_TRUE(raw_send(peer, own));
     const Bytes servers = raw_receive(peer, kHelloBytes);
     const Bytes proof = raw_proof("secret", 'S', servers, own);
@@ -172,7 +172,10 @@ TEST_P(DoorHostile, A8_GarbageIsRefusedAndTheNextClientServed) {
     garbage.emplace_back("a length of " + std::to_string(length), claim);
   }
   for (const auto& [what, bytes] : garbage) {
-    say(*listener, bytes);
+    const Fd peer = raw_connect(listener->address());
+    (void)raw_send(peer, bytes);
+    EXPECT_EQ(raw_receive(peer, kHelloBytes).size(), kHelloBytes) << what;
+    EXPECT_EQ(raw_receive(peer, kVerdictBytes), raw_verdict("REFUSED", {})) << what;
     expect_refused(*listener, what);
   }
   expect_serves(*listener, mechanism());
