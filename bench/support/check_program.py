@@ -52,7 +52,7 @@ def check_metrics(metrics, operations):
 def check_record(record):
     assert IDENTITY <= record.keys(), f"incomplete: {record}"
     assert record["case"].split("/") == [record["primitive"], record["workload"], record["name"], str(record["bytes"]),
-                                         record["placement"], record["call"]]
+                                         record["placement"], record["wait"], record["call"]]
     assert "unsupported" not in record, record
     blocks = record["blocks"]
     count = len(blocks["subject_ns"])

@@ -53,12 +53,15 @@ class Session {
       state.SetIterationTime(static_cast<double>(duel_->run_pairs(kPairsAtOnce, outcome)) * 1e-9);
     }
     Json line = record(cell_, *duel_, cpus_, outcome);
-    for (const char* key : {"latency_p50_ns", "latency_p99_ns", "messages_per_s", "bytes_per_s"}) {
+    for (const char* key :
+         {"latency_p50_ns", "latency_p99_ns", "messages_per_s", "bytes_per_s", "connections_per_s", "cpu_percent"}) {
       if (line["metrics"].contains(key)) state.counters[key] = line["metrics"][key].get<double>();
     }
     // As the reports have it: of latencies the multiple, of rates the share of the limit's.
-    const double ratio = outcome.median_ratio();
-    state.counters["ratio_to_limit"] = cell_.measure == Measure::kLatency ? ratio : 1 / ratio;
+    if (duel_->limit() != nullptr && cell_.measure != Measure::kIdle) {
+      const double ratio = outcome.median_ratio(quantity_of(cell_.measure));
+      state.counters["ratio_to_limit"] = cell_.measure == Measure::kRate ? 1 / ratio : ratio;
+    }
     return line;
   }
 

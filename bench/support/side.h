@@ -19,9 +19,10 @@ class UnsupportedCell : public std::runtime_error {
 /// One block of operations.
 struct Block {
   std::int64_t elapsed_ns = 0;
-  Usage usage;  ///< of all processes of this side, the timed operations only
+  Usage usage;              ///< of all processes of this side, the timed operations only
+  std::int64_t cpu_ns = 0;  ///< the same exactly, where CPU time is what is compared
   std::span<const std::int64_t>
-      latencies;  ///< per operation; empty where a stream is timed as a whole; until the next block
+      latencies;  ///< per operation, or several; empty where a stream is timed as a whole; until the next block
 };
 
 /// Between two blocks a side uses no CPU, so that it cannot disturb the other.
