@@ -14,6 +14,7 @@
 #include "limits/pipe_raw.h"
 #include "limits/ring_copy.h"
 #include "limits/ring_u64.h"
+#include "limits/tcp_raw.h"
 #include "limits/unix_raw.h"
 #include "support/duel.h"
 #include "support/transfer.h"
@@ -53,6 +54,7 @@ std::vector<NamedLimit> transport_limits() {
   return {
       {"pipe_raw", best_raw<Workload, PipeRaw>},
       {"unix_raw", best_raw<Workload, UnixRaw>},
+      {"tcp_raw", best_raw<Workload, TcpRaw>},
   };
 }
 
