@@ -15,6 +15,7 @@
 #include "limits/pipe_raw.h"
 #include "limits/ring_copy.h"
 #include "limits/ring_u64.h"
+#include "limits/tcp_raw.h"
 #include "limits/unix_raw.h"
 #include "support/duel.h"
 #include "support/transfer.h"
@@ -55,6 +56,7 @@ std::vector<NamedLimit> transport_limits() {
       {"pipe_raw", best_raw<Workload, PipeRaw>},
       {"unix_raw", best_raw<Workload, UnixRaw>},
       {"boost_raw", best_raw<Workload, BoostRaw>},
+      {"tcp_raw", best_raw<Workload, TcpRaw>},
   };
 }
 

@@ -1,10 +1,14 @@
 // How the links of the bare loops are made: what is settled before the clock starts.
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 
+#include <array>
 #include <cerrno>
 #include <set>
 
 #include "limits/pipe_raw.h"
+#include "limits/tcp_raw.h"
 #include "limits/unix_raw.h"
 
 namespace crucible::bench {
@@ -72,6 +76,60 @@ std::vector<RawSetting> UnixRaw::settings(std::size_t message_bytes, std::size_t
     settings.push_back({.buffer_bytes = buffer, .chunk_bytes = kLargestPacket / 2});
     for (const std::size_t chunk : std::set<std::size_t>{message_bytes, 64U << 10U, 256U << 10U}) {
       if (chunk <= message_bytes) settings.push_back({.buffer_bytes = buffer, .chunk_bytes = chunk, .stream = true});
+    }
+  }
+  return settings;
+}
+
+namespace {
+
+void set_socket(const Fd& socket, int level, int option, int value) {
+  if (setsockopt(socket.get(), level, option, &value, sizeof value) != 0) throw_errno("setsockopt");
+}
+
+Fd tcp_socket(std::size_t buffer) {
+  Fd made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!made) throw_errno("socket");
+  if (buffer > 0) {
+    set_socket(made, SOL_SOCKET, SO_SNDBUF, static_cast<int>(buffer));
+    set_socket(made, SOL_SOCKET, SO_RCVBUF, static_cast<int>(buffer));
+  }
+  return made;
+}
+
+}  // namespace
+
+Link<TcpRaw> TcpRaw::make(const RawSetting& setting) {
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  auto* const name = reinterpret_cast<sockaddr*>(&address);
+  socklen_t length = sizeof address;
+  const Fd listener = tcp_socket(setting.buffer_bytes);
+  if (bind(listener.get(), name, length) != 0 || listen(listener.get(), 1) != 0 ||
+      getsockname(listener.get(), name, &length) != 0) {
+    throw_errno("listen");
+  }
+  Fd here = tcp_socket(setting.buffer_bytes);
+  if (connect(here.get(), name, length) != 0) throw_errno("connect");
+  Fd there(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!there) throw_errno("accept4");
+  for (const Fd* end : {&here, &there}) set_socket(*end, IPPROTO_TCP, TCP_NODELAY, 1);
+  int buffer = 0;
+  length = sizeof buffer;
+  if (getsockopt(here.get(), SOL_SOCKET, SO_SNDBUF, &buffer, &length) != 0) throw_errno("getsockopt");
+  return {TcpRaw{std::move(here), setting.chunk_bytes},
+          TcpRaw{std::move(there), setting.chunk_bytes},
+          {{"kernel_buffer_bytes", buffer},
+           {"buffers", setting.buffer_bytes == 0 ? "sized by the kernel" : "fixed"},
+           {"chunk_bytes", setting.chunk_bytes}}};
+}
+
+std::vector<RawSetting> TcpRaw::settings(std::size_t message_bytes, std::size_t /*subject_buffer*/) {
+  std::vector<RawSetting> settings;
+  for (const std::size_t buffer : {0U, 256U << 10U, 1U << 20U, 4U << 20U}) {
+    for (const std::size_t chunk : std::set<std::size_t>{message_bytes, 64U << 10U, 256U << 10U}) {
+      if (chunk <= message_bytes) settings.push_back({.buffer_bytes = buffer, .chunk_bytes = chunk});
     }
   }
   return settings;

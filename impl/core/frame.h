@@ -46,10 +46,14 @@ struct FrameState {
   std::atomic<std::uint32_t> debt;
   std::uint32_t owed_header;  ///< bytes of `owed` that are part of the debt
   FrameHeader owed;
+  std::atomic<std::uint32_t> is_vague;   ///< there are users who do not share this object, so nothing may be promised
   std::atomic<std::uint32_t> closes;     ///< receiver's: copies of its end that were closed
   std::atomic<std::uint32_t> is_common;  ///< all users of both ends share this object: each sees what the others write
 
   bool is_in_debt() const noexcept { return debt.load(std::memory_order_relaxed) != 0; }
+  std::uint32_t longest_promise() const noexcept {
+    return is_vague.load(std::memory_order_relaxed) != 0 ? kLeastFrame : kLongestPromise;
+  }
   static std::uint32_t least(const std::atomic<std::uint32_t>& length) noexcept {
     return std::clamp<std::uint32_t>(length.load(std::memory_order_relaxed), kLeastFrame, kLongestPromise);
   }
@@ -63,11 +67,11 @@ struct FramePromise {
   std::size_t last;  ///< length of the last frame without its padding
 
   /// `trailer`: the one byte behind the segment of a short frame that may be aborted.
-  FrameHeader next(std::size_t length, std::size_t trailer) noexcept {
+  FrameHeader next(std::size_t length, std::size_t trailer, std::uint32_t longest) noexcept {
     const std::size_t natural = kFrameHeader + length + trailer;
     const std::size_t least = std::min(natural, last);
     // A start of a long frame is copied once more by its receiver and saves it nothing: it must read again anyway.
-    const std::size_t promise = least > kLongestPromise ? kLeastFrame : std::max(least, kLeastFrame);
+    const std::size_t promise = least > longest ? kLeastFrame : std::max(least, kLeastFrame);
     const FrameHeader header = {.segmented = static_cast<std::uint8_t>(trailer),
                                 .lead = 0,
                                 .padding = static_cast<std::uint16_t>(natural < promised ? promised - natural : 0),

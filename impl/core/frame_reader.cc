@@ -57,7 +57,7 @@ Status FrameReader::receive(Destination& to, Deadline deadline) {
       status = receive_body(header, to, deadline, aborted);
       if (status == Status::kTimeout || status == Status::kClosed) return status;
     }
-    state_.expected.store(header.promise, std::memory_order_relaxed);
+    state_.expected.store(std::min(header.promise, state_.longest_promise()), std::memory_order_relaxed);
     had_ = 0;
     if (!aborted) return status;
   }
@@ -73,7 +73,7 @@ bool FrameReader::receive_ahead(Destination& to, Status& status) {
   if (is_malformed(header) || whole_size(header) > held || header.length > kSegment) return false;
   const bool aborted = is_aborted(header, frame);
   ahead_->begin += static_cast<std::size_t>(whole_size(header));
-  state_.expected.store(header.promise, std::memory_order_relaxed);
+  state_.expected.store(std::min(header.promise, state_.longest_promise()), std::memory_order_relaxed);
   if (aborted) return false;
   const auto length = static_cast<std::size_t>(header.length);
   status = to.accepts(length) ? to.put(ByteView(frame + lead_of(header), length)) : Status::kBadLength;

@@ -112,7 +112,7 @@ Status FrameWriter::send_frame(ByteView message, Deadline deadline) {
   const std::uint32_t promised = FrameState::least(state_.promised);
   const bool whole = goes_whole(std::max<std::size_t>(kFrameHeader + message.size(), promised), deadline);
   FramePromise promise = {.promised = promised, .last = last_frame_};
-  FrameHeader header = promise.next(message.size(), whole ? 0 : 1);
+  FrameHeader header = promise.next(message.size(), whole ? 0 : 1, state_.longest_promise());
   // The larger promise while the frame is under way: if this process is killed now, whoever sends next keeps both.
   state_.promised.store(std::max(promised, promise.promised), std::memory_order_relaxed);
 
@@ -174,7 +174,7 @@ Status FrameWriter::send_gathered(std::span<const ByteView> messages, std::size_
   std::size_t count = 0;
   for (; count < messages.size(); ++count) {
     FramePromise after = promise;
-    const FrameHeader header = after.next(messages[count].size(), trailer);
+    const FrameHeader header = after.next(messages[count].size(), trailer, state_.longest_promise());
     if (messages[count].size() > room ||
         used + kFrameHeader + messages[count].size() + header.padding + trailer > room) {
       break;
@@ -212,6 +212,9 @@ Status FrameWriter::write_all(ByteView bytes, Deadline deadline, std::size_t& wr
     ByteView rest = bytes.subspan(written, std::min(kStreamChunk, bytes.size() - written));
     ssize_t count = 0;
     if (kind_ == StreamKind::kSocket) {
+      if (is_full_ && !deadline.is_never()) {
+        if (const Status status = await_room(deadline); status != Status::kOk) return status;
+      }
       count = ::send(descriptor_, rest.data(), rest.size(), flags | MSG_NOSIGNAL);
     } else {
       if (!deadline.is_never()) {
@@ -252,6 +255,14 @@ Status FrameWriter::write_both(ByteView head, ByteView message, std::size_t& wri
   return status;
 }
 
+// TCP has room for a few bytes now and then although nobody receives. It polls writable when there is enough.
+Status FrameWriter::await_room(Deadline deadline) {
+  is_full_ = true;
+  const Status status = await_events(descriptor_, POLLOUT, deadline, gate_);
+  if (status == Status::kOk) is_full_ = false;
+  return status;
+}
+
 // kOk: try again. EAGAIN is a full socket, or a copy was made non-blocking.
 Status FrameWriter::after_failed_write(Deadline deadline) {
   switch (errno) {
@@ -260,7 +271,7 @@ Status FrameWriter::after_failed_write(Deadline deadline) {
     case ETIMEDOUT:
     case EHOSTUNREACH:
     case ENETUNREACH: return Status::kBrokenPipe;
-    case EAGAIN: return await_events(descriptor_, POLLOUT, deadline, gate_);
+    case EAGAIN: return await_room(deadline);
     case EINTR: return gate_.closed() ? Status::kClosed : Status::kOk;
     default: throw_errno("write");
   }

@@ -40,6 +40,7 @@ class FrameWriter {
 
   Status write_all(ByteView bytes, Deadline deadline, std::size_t& written, int flags = 0);
   Status write_both(ByteView head, ByteView message, std::size_t& written);
+  Status await_room(Deadline deadline);
   Status after_failed_write(Deadline deadline);
 
   const int descriptor_;
@@ -49,6 +50,7 @@ class FrameWriter {
   std::size_t last_frame_ = kLeastFrame;
   std::int64_t asked_at_ns_ = 0;  ///< when the kernel was asked last whether the peer is gone
   std::uint32_t closes_ = 0;      ///< of the peer's copies, that were seen by then
+  bool is_full_ = false;          ///< a socket had no room and has not polled writable since
   std::atomic<bool> peer_is_gone_ = false;
 };
 

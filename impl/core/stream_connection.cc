@@ -1,16 +1,28 @@
 #include "core/stream_connection.h"
 
+#include <cstring>
+
+#include "core/inherited.h"
 #include "core/io.h"
+#include "core/sealed_memory.h"
 
 namespace crucible {
 namespace {
 
 constexpr std::size_t kPageBytes = 2 * sizeof(FrameState);
 
+std::shared_ptr<FrameState[]> states_in(const std::shared_ptr<SealedMemory>& page) {
+  return {page, page->objects<FrameState>()};
+}
+
 // A handle's state.
-constexpr unsigned kFirst = 1;
-constexpr unsigned kReads = 2;
-constexpr unsigned kWrites = 4;
+struct HandleState {
+  std::uint32_t flags;
+  std::uint32_t promised;  ///< what the next frame sent must keep, where the states themselves are not shared
+};
+constexpr std::uint32_t kFirst = 1;
+constexpr std::uint32_t kReads = 2;
+constexpr std::uint32_t kWrites = 4;
 
 }  // namespace
 
@@ -21,46 +33,63 @@ StreamConnection::StreamConnection(Stream stream, bool read_ahead)
       reads_ahead_(read_ahead),
       in_(std::move(stream.in)),
       out_(std::move(stream.out)),
-      page_(std::move(stream.page)),
+      states_(std::move(stream.states)),
+      page_(stream.page),
       first_(stream.first),
-      outgoing_(page_->objects<FrameState>()[first_ ? 0 : 1]),
-      incoming_(page_->objects<FrameState>()[first_ ? 1 : 0]),
+      outgoing_(states_[first_ ? 0 : 1]),
+      incoming_(states_[first_ ? 1 : 0]),
       writer_(out(), kind_, outgoing_, gate_),
       reader_(in_.get(), kind_, incoming_, gate_, read_ahead) {
   ignore_sigpipe();
 }
 
-std::shared_ptr<SealedMemory> StreamConnection::make_page(bool of_a_pair) {
-  auto page = SealedMemory::make(kPageBytes);
-  for (FrameState& state : std::span(page->objects<FrameState>(), 2)) state.is_common = of_a_pair ? 1 : 0;
-  return page;
+void StreamConnection::share_states(Stream& first, Stream& second) {
+  const auto page = SealedMemory::make(kPageBytes);
+  for (Stream* end : {&first, &second}) {
+    end->states = states_in(page);
+    end->page = page->descriptor();
+    end->first = end == &first;
+  }
+  for (const std::size_t direction : {0U, 1U}) first.states[direction].is_common = 1;
+}
+
+std::shared_ptr<FrameState[]> StreamConnection::make_states(bool of_a_pair) {
+  return make_inherited<FrameState>(2, [of_a_pair](FrameState* at) {
+    new (at) FrameState{};
+    at->is_common = of_a_pair ? 1 : 0;
+  });
 }
 
 StreamConnection::Stream StreamConnection::adopt_stream(StreamKind kind, const Handle& handle) {
   const std::vector<int>& descriptors = handle.descriptors;
+  const bool is_socket = kind == StreamKind::kSocket;
   const bool is_foreign = handle.state.empty();
-  const unsigned flags = is_foreign ? kFirst | kReads | kWrites : std::to_integer<unsigned>(handle.state[0]);
-  Stream stream = {.kind = kind,
-                   .readable = (flags & kReads) != 0,
-                   .writable = (flags & kWrites) != 0,
-                   .first = (flags & kFirst) != 0};
-  if (handle.state.size() > 1 || flags >= 2 * kWrites || (!stream.readable && !stream.writable)) {
-    throw BadArgument("adopt: no state of this mechanism's");
-  }
-  const bool is_one = kind == StreamKind::kSocket || !stream.readable || !stream.writable;
-  if (descriptors.size() != (is_one ? 1U : 2U) + (is_foreign ? 0U : 1U)) {
-    throw BadArgument("adopt: a wrong number of descriptors");
-  }
+  HandleState state = {.flags = kFirst | kReads | kWrites, .promised = 0};
+  if (!is_foreign && handle.state.size() != sizeof state) throw BadArgument("adopt: no state of this mechanism's");
+  if (!is_foreign) std::memcpy(&state, handle.state.data(), sizeof state);
+  const bool reads = (state.flags & kReads) != 0;
+  const bool writes = (state.flags & kWrites) != 0;
+  if (state.flags >= 2 * kWrites || (!reads && !writes)) throw BadArgument("adopt: no state of this mechanism's");
+  const std::size_t expected = is_socket ? 1 : (reads ? 1U : 0U) + (writes ? 1U : 0U) + (is_foreign ? 0U : 1U);
+  if (descriptors.size() != expected) throw BadArgument("adopt: a wrong number of descriptors");
   for (const int descriptor : descriptors) {
     if (descriptor < 0) throw BadArgument("adopt: a negative descriptor");
   }
-  // Without a page nothing is promised and nothing assumed.
-  stream.page = is_foreign ? make_page(false) : SealedMemory::adopt(descriptors.back(), kPageBytes);
-  if (kind == StreamKind::kSocket) {
+  Stream stream = {
+      .kind = kind, .readable = reads, .writable = writes, .states = {}, .first = (state.flags & kFirst) != 0};
+  if (is_socket || is_foreign) {
+    stream.states = make_states(false);
+    for (const std::size_t direction : {0U, 1U}) stream.states[direction].is_vague = is_foreign ? 0 : 1;
+    stream.states[stream.first ? 0 : 1].promised = state.promised;
+  } else {
+    stream.page = descriptors.back();
+    stream.states = states_in(SealedMemory::adopt(stream.page, kPageBytes));
+  }
+  if (is_socket) {
     stream.in = Fd(descriptors[0]);
   } else {
-    if (stream.readable) stream.in = Fd(descriptors[is_foreign || !stream.writable ? 0 : 1]);
-    if (stream.writable) stream.out = Fd(descriptors[is_foreign ? 1 : 0]);
+    if (reads) stream.in = Fd(descriptors[is_foreign || !writes ? 0 : 1]);
+    if (writes) stream.out = Fd(descriptors[is_foreign ? 1 : 0]);
   }
   return stream;
 }
@@ -68,15 +97,28 @@ StreamConnection::Stream StreamConnection::adopt_stream(StreamKind kind, const H
 Handle StreamConnection::handle() const {
   if (closed()) throw Closed("handle");
   if (reads_ahead_) throw Unsupported("handle: the end reads ahead");
-  if (reader_.is_inside_message()) throw StateError("handle: the end is in the middle of a message");
+  const bool is_shared = page_ >= 0;
+  if (reader_.is_inside_message() || (!is_shared && outgoing_.is_in_debt())) {
+    throw StateError("handle: the end is in the middle of a message");
+  }
   // The order of a pair(): of a process that is killed Linux closes the highest descriptor first, so that whoever sees
   // end of file cannot send either.
   Handle handle;
   if (out_) handle.descriptors.push_back(out_.get());
   if (in_) handle.descriptors.push_back(in_.get());
-  handle.descriptors.push_back(page_->descriptor());
-  const unsigned flags = (first_ ? kFirst : 0) | (readable_ ? kReads : 0) | (writable_ ? kWrites : 0);
-  handle.state.push_back(static_cast<std::byte>(flags));
+  if (is_shared) {
+    handle.descriptors.push_back(page_);
+  } else {
+    for (FrameState* direction : {&outgoing_, &incoming_}) {
+      direction->is_vague = 1;
+      direction->is_common = 0;
+    }
+    incoming_.expected = kLeastFrame;
+  }
+  const HandleState state = {.flags = (first_ ? kFirst : 0) | (readable_ ? kReads : 0) | (writable_ ? kWrites : 0),
+                             .promised = outgoing_.promised};
+  const ByteView bytes = std::as_bytes(std::span(&state, 1));
+  handle.state.assign(bytes.begin(), bytes.end());
   return handle;
 }
 

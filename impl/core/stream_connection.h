@@ -12,7 +12,6 @@
 #include "core/frame_reader.h"
 #include "core/frame_writer.h"
 #include "core/gate.h"
-#include "core/sealed_memory.h"
 
 namespace crucible {
 
@@ -45,12 +44,15 @@ class StreamConnection : public Connection {
     Fd out = {};
     bool readable = true;
     bool writable = true;
-    std::shared_ptr<SealedMemory> page = {};  ///< both directions' FrameState, the first end's outgoing one first
+    std::shared_ptr<FrameState[]> states = {};  ///< of both directions, the first end's outgoing one first
+    int page = -1;                              ///< the states' shared memory, where others can be given it
     bool first = true;
   };
 
-  /// The page of a pair, which both ends share, or of an end of which only the copies do.
-  static std::shared_ptr<SealedMemory> make_page(bool of_a_pair);
+  /// States of a pair, which both ends and those who are given a handle share.
+  static void share_states(Stream& first, Stream& second);
+  /// States that only forked copies share: of an end, or of both ends of a pair.
+  static std::shared_ptr<FrameState[]> make_states(bool of_a_pair);
   /// What handle() described; without a state, new kernel objects. As Mechanism::adopt.
   static Stream adopt_stream(StreamKind kind, const Handle& handle);
 
@@ -66,7 +68,8 @@ class StreamConnection : public Connection {
   const bool reads_ahead_;
   Fd in_;
   Fd out_;
-  const std::shared_ptr<SealedMemory> page_;
+  const std::shared_ptr<FrameState[]> states_;
+  const int page_;
   const bool first_;
   FrameState& outgoing_;
   FrameState& incoming_;

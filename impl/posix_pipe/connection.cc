@@ -40,17 +40,12 @@ PipeEnds make_pipe(std::size_t capacity) {
 PosixPipeConnection::Pair PosixPipeConnection::make(const PipeOptions& options, bool second_reads_ahead) {
   PipeEnds to_first = make_pipe(options.capacity_bytes);
   PipeEnds to_second = options.duplex ? make_pipe(options.capacity_bytes) : PipeEnds{};
-  const auto page = make_page(true);
-  const auto end = [&](Fd in, Fd out, bool first) {
-    Stream stream = {
-        .kind = StreamKind::kPipe, .in = std::move(in), .out = std::move(out), .page = page, .first = first};
-    stream.readable = static_cast<bool>(stream.in);
-    stream.writable = static_cast<bool>(stream.out);
-    return std::unique_ptr<PosixPipeConnection>(
-        new PosixPipeConnection(std::move(stream), first ? options.read_ahead : second_reads_ahead));
-  };
-  auto first = end(std::move(to_first.reader), std::move(to_second.writer), true);
-  return {std::move(first), end(std::move(to_second.reader), std::move(to_first.writer), false)};
+  Stream first = {.in = std::move(to_first.reader), .out = std::move(to_second.writer), .writable = options.duplex};
+  Stream second = {.in = std::move(to_second.reader), .out = std::move(to_first.writer), .readable = options.duplex};
+  share_states(first, second);
+  std::unique_ptr<PosixPipeConnection> made(new PosixPipeConnection(std::move(first), options.read_ahead));
+  return {std::move(made),
+          std::unique_ptr<PosixPipeConnection>(new PosixPipeConnection(std::move(second), second_reads_ahead))};
 }
 
 PosixPipeConnection::Pair PosixPipeConnection::pair(const PipeOptions& options) {

@@ -25,21 +25,25 @@ int get_option(int socket, int option, const char* name) {
   return value;
 }
 
-// The kernel sizes both buffers by what the path needs, unless a capacity is asked for. It grants twice the number, for
-// its own overhead, but no more than twice net.core.wmem_max.
+// The kernel sizes both buffers by what the path needs, unless a capacity is asked for.
 void set_capacity(int socket, std::size_t capacity) {
-  // A receiver who does not read acknowledges late. Until then the sender's buffer holds what was sent, with a KiB of
-  // book-keeping for each small message; if that were most of it, a full pipe would not stay full.
-  constexpr std::size_t kLeastSent = std::size_t{512} * 1024;
-  constexpr std::size_t kLeastReceived = std::size_t{16} * 1024;
   if (capacity == 0) return;
-  const auto wanted = static_cast<int>(std::clamp<std::size_t>(capacity, kLeastSent, INT_MAX / 2));
-  set_option(socket, SOL_SOCKET, SO_SNDBUF, wanted, "setsockopt(SO_SNDBUF)");
-  if (static_cast<std::size_t>(get_option(socket, SO_SNDBUF, "getsockopt(SO_SNDBUF)")) / 2 < capacity) {
-    throw BadArgument("pipe: the system refuses a capacity of " + std::to_string(capacity));
+  // What the sender keeps is bounded by bytes that have not left. Bytes that have are acknowledged late by a receiver
+  // who does not read, and would then make room: a full pipe would not stay full. For the same reason it is bounded by
+  // four windows of loopback.
+  constexpr std::size_t kLeast = std::size_t{256} * 1024;
+  const auto wanted = static_cast<int>(std::clamp<std::size_t>(capacity, kLeast, INT_MAX / 2));
+  set_option(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, wanted, "setsockopt(TCP_NOTSENT_LOWAT)");
+  // The kernel grants twice the number, for its own overhead, but no more than twice net.core.wmem_max.
+  if (get_option(socket, SO_SNDBUF, "getsockopt(SO_SNDBUF)") / 2 < wanted) {
+    set_option(socket, SOL_SOCKET, SO_SNDBUF, wanted, "setsockopt(SO_SNDBUF)");
+    if (static_cast<std::size_t>(get_option(socket, SO_SNDBUF, "getsockopt(SO_SNDBUF)")) / 2 < capacity) {
+      throw BadArgument("pipe: the system refuses a capacity of " + std::to_string(capacity));
+    }
   }
-  const auto received = static_cast<int>(std::clamp<std::size_t>(capacity, kLeastReceived, INT_MAX / 2));
-  set_option(socket, SOL_SOCKET, SO_RCVBUF, received, "setsockopt(SO_RCVBUF)");
+  // Fixed as it is: with less, what fits a window that the peer may know already would be sent again and again.
+  const int offered = get_option(socket, SO_RCVBUF, "getsockopt(SO_RCVBUF)") / 2;
+  set_option(socket, SOL_SOCKET, SO_RCVBUF, offered, "setsockopt(SO_RCVBUF)");
 }
 
 Fd make_socket() {
@@ -112,13 +116,13 @@ std::pair<std::unique_ptr<TcpSocketConnection>, std::unique_ptr<TcpSocketConnect
   for (const Fd* end : {&first, &second}) {
     set_option(end->get(), IPPROTO_TCP, TCP_NODELAY, 1, "setsockopt(TCP_NODELAY)");
   }
-  const auto page = make_page(true);
+  const auto states = make_states(true);
   const auto end = [&](Fd socket, bool is_first) {
     Stream stream = {.kind = StreamKind::kSocket,
                      .in = std::move(socket),
                      .readable = is_first || options.duplex,
                      .writable = !is_first || options.duplex,
-                     .page = page,
+                     .states = states,
                      .first = is_first};
     return std::unique_ptr<TcpSocketConnection>(new TcpSocketConnection(std::move(stream), options.read_ahead));
   };
@@ -141,7 +145,7 @@ std::unique_ptr<Connection> TcpSocketConnection::admit(Fd socket, const PipeOpti
   constexpr int kUserTimeoutMs = 60'000;
   set_option(socket.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, kUserTimeoutMs, "setsockopt(TCP_USER_TIMEOUT)");
   set_capacity(socket.get(), options.capacity_bytes);
-  Stream stream = {.kind = StreamKind::kSocket, .in = std::move(socket), .page = make_page(false)};
+  Stream stream = {.kind = StreamKind::kSocket, .in = std::move(socket), .states = make_states(false)};
   return std::unique_ptr<Connection>(new TcpSocketConnection(std::move(stream), options.read_ahead));
 }
 
