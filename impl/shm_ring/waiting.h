@@ -85,8 +85,8 @@ class Waiting {
   template <class Ready>
   Status until(Deadline deadline, Ready ready) {
     if (deadline.is_immediate()) return judge(ready);
-    if (strategy_ == WaitStrategy::kBlock) return sleep(deadline, ready);
     meet();
+    if (strategy_ == WaitStrategy::kBlock) return sleep(deadline, ready);
     if (strategy_ == WaitStrategy::kSpin) return spin(deadline, ready);
     if (patience_.looks() && look(deadline, ready)) {
       patience_.paid();
@@ -156,7 +156,8 @@ class Waiting {
         if (status != Status::kTimeout) return status;
       }
       const std::uint32_t announced = word_.fetch_or(kSleeps, std::memory_order_seq_cst) | kSleeps;
-      heavy_fence();
+      // What runs on this CPU cannot be in the middle of anything; if it was moved since, that costs the first nap.
+      if (!shares_cpu_ || nap != kFirstNap) heavy_fence();
       if (!ready() && !gate_.closed()) nap_on(announced, deadline, nap);
       word_.fetch_and(~kSleeps, std::memory_order_relaxed);
       if (ready()) return Status::kOk;
