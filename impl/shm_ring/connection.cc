@@ -26,18 +26,19 @@ std::size_t capacity(const PipeOptions& options) {
 
 }  // namespace
 
-ShmRingConnection::Mapped::Mapped(Memory&& mapped, int socket, std::size_t side) noexcept
+ShmRingConnection::Mapped::Mapped(std::shared_ptr<Memory> mapped, int socket, std::size_t side) noexcept
     : memory(std::move(mapped)),
-      own(memory.header().sides[side]),
-      watch(socket, memory.header().sides[1 - side]),
-      out(memory.header().controls[1 - side], memory.data(1 - side), memory.capacity()),
-      in(memory.header().controls[side], memory.data(side), memory.capacity()) {}
+      own(memory->header().sides[side]),
+      watch(socket, memory->header().sides[1 - side]),
+      out(memory->header().controls[1 - side], memory->data(1 - side), memory->capacity()),
+      in(memory->header().controls[side], memory->data(side), memory->capacity()) {}
 
-ShmRingConnection::ShmRingConnection(Fd memory, Fd socket, Memory mapped, std::size_t side, WaitStrategy strategy)
+ShmRingConnection::ShmRingConnection(Fd memory, Fd socket, std::shared_ptr<Memory> mapped, std::size_t side,
+                                     WaitStrategy strategy)
     : memory_(std::move(memory)), socket_(std::move(socket)), side_(side), strategy_(strategy) {
   shm_ring::enroll();
-  if (!mapped) return;
-  const bool duplex = mapped.directions() == 2;
+  if (mapped == nullptr) return;
+  const bool duplex = mapped->directions() == 2;
   readable_ = duplex || side == 0;
   writable_ = duplex || side == 1;
   mapped_.emplace(std::move(mapped), socket_.get(), side);
@@ -52,8 +53,8 @@ std::pair<std::unique_ptr<ShmRingConnection>, std::unique_ptr<ShmRingConnection>
   files[0] = Memory::create(capacity(options), options.duplex ? 2 : 1);
   files[1] = Fd(fcntl(files[0].get(), F_DUPFD_CLOEXEC, 0));
   if (!files[1]) throw_errno("fcntl(F_DUPFD_CLOEXEC)");
+  const std::shared_ptr<Memory> memory = Memory::map(files[0].get());
   const auto end = [&](std::size_t side) {
-    Memory memory(files[side].get());
     return std::unique_ptr<ShmRingConnection>(new ShmRingConnection(std::move(files[side]), std::move(sockets[side]),
                                                                     std::move(memory), side,
                                                                     options.wait.value_or(WaitStrategy::kAdaptive)));
@@ -65,7 +66,7 @@ std::pair<std::unique_ptr<ShmRingConnection>, std::unique_ptr<ShmRingConnection>
 std::unique_ptr<Connection> ShmRingConnection::admit(Fd socket, const PipeOptions& options) {
   Fd file = Memory::create(capacity(options), 2);
   pass(socket, {.descriptors = {file.get()}, .state = {}});
-  Memory memory(file.get());
+  std::shared_ptr<Memory> memory = Memory::map(file.get());
   return std::unique_ptr<Connection>(new ShmRingConnection(std::move(file), std::move(socket), std::move(memory), 0,
                                                            options.wait.value_or(WaitStrategy::kAdaptive)));
 }
@@ -77,7 +78,7 @@ std::unique_ptr<Connection> ShmRingConnection::enter(Fd socket, const PipeOption
   if (status == Status::kTimeout) return nullptr;
   if (status != Status::kOk) throw_status(status, "connect");
   Fd file(handle.descriptors[0]);
-  Memory memory(file.get());
+  std::shared_ptr<Memory> memory = Memory::map(file.get());
   return std::unique_ptr<Connection>(new ShmRingConnection(std::move(file), std::move(socket), std::move(memory), 1,
                                                            options.wait.value_or(WaitStrategy::kAdaptive)));
 }
@@ -101,9 +102,9 @@ std::unique_ptr<ShmRingConnection> ShmRingConnection::adopt(const Handle& handle
     strategy = static_cast<WaitStrategy>(handle.state[1]);
     if (side > 1 || strategy > WaitStrategy::kBlock) throw BadArgument("adopt: not the state of an end of a ring");
   }
-  Memory memory;
+  std::shared_ptr<Memory> memory;
   try {
-    memory = Memory(descriptors[0]);
+    memory = Memory::map(descriptors[0]);
   } catch (const std::system_error& error) {
     if (error.code().value() != EBADF) throw;
   }
@@ -292,6 +293,7 @@ Status ShmRingConnection::reserve(std::size_t size, ByteSpan& room, Deadline dea
     const Status status = await_room(record.stride(), reserved_place_, deadline);
     if (status != Status::kOk) return status;
   }
+  mapped_->out.soil();  // by whoever fills it and commits less
   reserved_ = true;
   reserved_size_ = size;
   room = ByteSpan(mapped_->out.at(reserved_place_) + record.payload(), size);
@@ -323,9 +325,10 @@ Status ShmRingConnection::wait_readable(Deadline deadline) {
 
 Status ShmRingConnection::await_record(Consumer::Record& record, Deadline deadline) {
   if (mapped_->in.front(record)) return Status::kOk;
-  return waiting(mapped_->in.control().receiver, receiver_patience_).until(deadline, [&] {
-    return mapped_->in.front(record);
-  });
+  shm_ring::Waiting wait = waiting(mapped_->in.control().receiver, receiver_patience_);
+  const Status status = wait.until(deadline, [&] { return mapped_->in.front(record); });
+  glances_ = wait.glances();
+  return status;
 }
 
 void ShmRingConnection::wake_sender() {

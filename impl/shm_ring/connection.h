@@ -76,9 +76,9 @@ class ShmRingConnection final : public Connection {
 
   /// What is there once the memory is mapped.
   struct Mapped {
-    Mapped(shm_ring::Memory&& mapped, int socket, std::size_t side) noexcept;
+    Mapped(std::shared_ptr<shm_ring::Memory> mapped, int socket, std::size_t side) noexcept;
 
-    shm_ring::Memory memory;
+    std::shared_ptr<shm_ring::Memory> memory;
     shm_ring::Header::Side& own;
     shm_ring::Watch watch;
     shm_ring::Producer out;
@@ -86,7 +86,8 @@ class ShmRingConnection final : public Connection {
   };
 
   /// Without `mapped`: descriptors that are not open, which is said on use.
-  ShmRingConnection(Fd memory, Fd socket, shm_ring::Memory mapped, std::size_t side, WaitStrategy strategy);
+  ShmRingConnection(Fd memory, Fd socket, std::shared_ptr<shm_ring::Memory> mapped, std::size_t side,
+                    WaitStrategy strategy);
   void require_mapped();
 
   // Sending.
@@ -127,10 +128,15 @@ class ShmRingConnection final : public Connection {
         if (!readable()) return Status::kWrongDirection;
         require_mapped();
       }
-      Consumer::Record record = {0, Word(0)};
+      // Where the peer runs on another CPU its answer is often only a glance away.
       Status status = Status::kBadLength;
-      if (!begun_ && mapped_->in.front(record) && record.word.kind() == Word::kNear && to.accepts(record.word.length()))
-          [[likely]] {
+      int glances = deadline.is_immediate() ? 1 : glances_;
+      for (Consumer::Record record = {0, Word(0)}; !begun_ && glances > 0; --glances) {
+        if (!mapped_->in.front(record)) [[unlikely]] {
+          shm_ring::relax();
+          continue;
+        }
+        if (record.word.kind() != Word::kNear || !to.accepts(record.word.length())) break;
         const ByteView payload = mapped_->in.payload(record);
         shm_ring::copy_near(to.open(payload.size()), payload.data(), payload.size());
         status = to.done(payload.size());
@@ -178,6 +184,7 @@ class ShmRingConnection final : public Connection {
 
   // The receiver's; what is begun is a message whose other parts are yet to come, kept between calls.
   shm_ring::Patience receiver_patience_;
+  int glances_ = 1;  ///< before anything is done about waiting
   bool peeked_ = false;
   Consumer::Record peeked_record_ = {0, Word(0)};
   bool begun_ = false;

@@ -7,7 +7,6 @@
 #include <bit>
 #include <cerrno>
 #include <system_error>
-#include <utility>
 
 #include "api/status.h"
 
@@ -19,13 +18,14 @@ constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
 // Positions are bytes since the beginning of time, which is shortly before 2^32: what is too narrow for a
 // position shows in the first lap and not after 4 GiB.
+constexpr std::uint64_t kNobody = ~std::uint64_t{0};
 constexpr std::uint64_t kFirstPosition = (std::uint64_t{1} << 32U) - 2048;
 
 std::size_t file_bytes(std::size_t capacity, std::size_t directions) {
   return Memory::kControlBytes + directions * capacity;
 }
 
-void map(std::byte* at, std::size_t bytes, int memory, std::size_t offset) {
+void map_at(std::byte* at, std::size_t bytes, int memory, std::size_t offset) {
   const int flags = MAP_SHARED | MAP_FIXED | MAP_POPULATE;
   if (mmap(at, bytes, PROT_READ | PROT_WRITE, flags, memory, static_cast<off_t>(offset)) == MAP_FAILED) {
     throw_errno("mmap");
@@ -45,6 +45,7 @@ Fd Memory::create(std::size_t capacity, std::size_t directions) {
   Header header = {.magic = kMagic, .capacity = capacity, .directions = directions, .sides = {}, .controls = {}};
   for (Header::Side& side : header.sides) side.cpu.store(~0U, std::memory_order_relaxed);
   for (Control& control : header.controls) {
+    control.user.store(kNobody, std::memory_order_relaxed);
     control.tail.store(kFirstPosition, std::memory_order_relaxed);
     control.head.store(kFirstPosition, std::memory_order_relaxed);
   }
@@ -53,7 +54,7 @@ Fd Memory::create(std::size_t capacity, std::size_t directions) {
   return memory;
 }
 
-Memory::Memory(int memory) {
+std::shared_ptr<Memory> Memory::map(int memory) {
   struct stat status = {};
   if (fstat(memory, &status) != 0) throw_errno("fstat");
   const int seals = fcntl(memory, F_GET_SEALS);
@@ -70,27 +71,18 @@ Memory::Memory(int memory) {
   const std::size_t bytes = kControlBytes + claim.directions * 2 * claim.capacity;
   void* const room = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED) throw_errno("mmap");
-  // From here on the destructor unmaps.
-  Memory whole;
-  whole.base_ = static_cast<std::byte*>(room);
-  whole.capacity_ = claim.capacity;
-  whole.directions_ = claim.directions;
-  map(whole.base_, kControlBytes, memory, 0);
+  std::shared_ptr<Memory> whole(new Memory);  // unmaps from here on
+  whole->base_ = static_cast<std::byte*>(room);
+  whole->capacity_ = claim.capacity;
+  whole->directions_ = claim.directions;
+  map_at(whole->base_, kControlBytes, memory, 0);
   for (std::size_t direction = 0; direction < claim.directions; ++direction) {
     for (std::size_t view = 0; view < 2; ++view) {
-      map(whole.data(direction) + view * claim.capacity, claim.capacity, memory, file_bytes(claim.capacity, direction));
+      map_at(whole->data(direction) + view * claim.capacity, claim.capacity, memory,
+             file_bytes(claim.capacity, direction));
     }
   }
-  *this = std::move(whole);
-}
-
-Memory::Memory(Memory&& other) noexcept { *this = std::move(other); }
-
-Memory& Memory::operator=(Memory&& other) noexcept {
-  std::swap(base_, other.base_);
-  std::swap(capacity_, other.capacity_);
-  std::swap(directions_, other.directions_);
-  return *this;
+  return whole;
 }
 
 Memory::~Memory() {

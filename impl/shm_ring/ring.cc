@@ -1,20 +1,45 @@
 #include "shm_ring/ring.h"
 
+#include <pthread.h>
+#include <sys/random.h>
+
 #include <cerrno>
+#include <mutex>
 
 #include "api/status.h"
 
 namespace crucible::shm_ring {
 
-// A sender was killed between its last commit and moving the tail: the records tell where it really is. At most two, a
-// pad and a message; the limit is for a peer that writes what it should not.
-std::uint64_t Producer::recover(std::uint64_t tail) noexcept {
+std::atomic<std::uint64_t> process_token = 0;
+
+namespace {
+
+std::uint64_t require_token() {
+  static std::once_flag once;
+  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { process_token = 0; }); });
+  while (process_token == 0) {
+    std::uint64_t none = 0;
+    std::uint64_t token = 0;
+    if (getrandom(&token, sizeof token, 0) == sizeof token) process_token.compare_exchange_strong(none, token);
+  }
+  return process_token;
+}
+
+}  // namespace
+
+// Another process sent last, and may have been killed between its last commit and moving the tail: the records tell
+// where it really is. They are at most two, a pad and a message; the limit is for a peer that writes what it should
+// not.
+std::uint64_t Producer::take_over(std::uint64_t tail) noexcept {
+  const std::uint64_t token = require_token();
+  soil();
   for (std::size_t steps = 0; steps < capacity_ / kTerminator; ++steps) {
     const Word found(word(tail).load(std::memory_order_relaxed));
     if (found.raw() == 0) break;
     tail += found.stride();
   }
   control_->tail.store(tail, std::memory_order_relaxed);
+  control_->user.store(token, std::memory_order_relaxed);
   return tail;
 }
 

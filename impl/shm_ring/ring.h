@@ -92,6 +92,9 @@ class Ring {
   std::size_t capacity_;
 };
 
+/// No two processes have the same; 0 until it is needed, also in a forked child.
+extern std::atomic<std::uint64_t> process_token;
+
 /// The sending side. What lies at and behind the tail is its own; nothing there is seen before commit().
 class Producer : public Ring {
  public:
@@ -100,8 +103,9 @@ class Producer : public Ring {
   /// Whether there is room for a record of `stride` bytes, at `place`.
   bool find(std::uint64_t stride, std::uint64_t& place) noexcept {
     std::uint64_t tail = control_->tail.load(std::memory_order_relaxed);
-    if (word(tail).load(std::memory_order_relaxed) != 0) [[unlikely]]
-      tail = recover(tail);
+    // Whether the tail tells the truth is not asked of the ring: to read that line costs as much as to send it.
+    if (control_->user.load(std::memory_order_relaxed) != process_token.load(std::memory_order_relaxed)) [[unlikely]]
+      tail = take_over(tail);
     place = aligned(tail, stride);
     const std::uint64_t end = place + stride + kTerminator;
     if (is_free(end)) return true;
@@ -115,23 +119,41 @@ class Producer : public Ring {
     const std::uint64_t tail = control_->tail.load(std::memory_order_relaxed);
     const std::uint64_t next = place + record.stride();
     // Before it can be reached the place of the record after it must read "none", whatever an earlier lap left there.
-    word(next).store(0, std::memory_order_relaxed);
+    if (cleared_from(next) < kTerminator) [[unlikely]] {
+      word(next).store(0, std::memory_order_relaxed);
+      cleared_ = next + kTerminator;
+    }
     if (place != tail) [[unlikely]] {
       word(place).store(0, std::memory_order_relaxed);
       word(tail).store(Word(Word::kPad, place - tail).raw(), std::memory_order_release);
     }
     word(place).store(record.raw(), std::memory_order_release);
     control_->tail.store(next, std::memory_order_relaxed);
-    __builtin_prefetch(at(next + kLine), 1);
+    if (record.kind() == Word::kNear && cleared_from(next) < kClearedAhead) clear_ahead(next);
   }
+  /// Says that free memory behind the tail was written to.
+  void soil() noexcept { cleared_ = 0; }
 
  private:
-  static constexpr std::uint64_t kTerminator = 16;
+  static constexpr std::int64_t kTerminator = 16;
+  static constexpr std::int64_t kClearedAhead = 4 * kLine;
 
   bool is_free(std::uint64_t end) const noexcept { return static_cast<std::int64_t>(limit_ - end) >= 0; }
-  std::uint64_t recover(std::uint64_t tail) noexcept;
+  std::int64_t cleared_from(std::uint64_t position) const noexcept {
+    return static_cast<std::int64_t>(cleared_ - position);
+  }
+  // After the commit, so that the next one has to wait for no line but its own.
+  void clear_ahead(std::uint64_t next) noexcept {
+    const std::uint64_t end = aligned(next, kLine) + 2 * kClearedAhead;
+    if (!is_free(end)) return;
+    for (; static_cast<std::int64_t>(end - cleared_) > 0; cleared_ += kTerminator) {
+      word(cleared_).store(0, std::memory_order_relaxed);
+    }
+  }
+  std::uint64_t take_over(std::uint64_t tail) noexcept;
 
-  std::uint64_t limit_ = 0;  // up to here it is certainly free
+  std::uint64_t limit_ = 0;    // up to here it is certainly free
+  std::uint64_t cleared_ = 0;  // from the tail up to here every place of a record reads "none"
 };
 
 /// The receiving side. It believes nothing that it reads: whatever a hostile peer writes, it stays in the ring.

@@ -51,10 +51,10 @@ bool Watch::gone() {
   return true;
 }
 
-bool Waiting::meet() noexcept {
+void Waiting::meet() noexcept {
   const auto cpu = static_cast<std::uint32_t>(sched_getcpu());
   if (own_.cpu.load(std::memory_order_relaxed) != cpu) own_.cpu.store(cpu, std::memory_order_relaxed);
-  return watch_.peer().cpu.load(std::memory_order_relaxed) == cpu;
+  shares_cpu_ = watch_.peer().cpu.load(std::memory_order_relaxed) == cpu;
 }
 
 void Waiting::yield() noexcept { sched_yield(); }

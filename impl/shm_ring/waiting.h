@@ -85,32 +85,36 @@ class Waiting {
   template <class Ready>
   Status until(Deadline deadline, Ready ready) {
     if (deadline.is_immediate()) return judge(ready);
+    meet();
     if (strategy_ == WaitStrategy::kBlock) return sleep(deadline, ready);
-    const bool shares_cpu = meet();
-    if (!shares_cpu && glance(ready)) {
-      patience_.paid();
-      return Status::kOk;
-    }
-    if (strategy_ == WaitStrategy::kSpin) return spin(deadline, ready, shares_cpu);
-    if (patience_.looks() && look(deadline, ready, shares_cpu)) {
+    if (strategy_ == WaitStrategy::kSpin) return spin(deadline, ready);
+    if (patience_.looks() && look(deadline, ready)) {
       patience_.paid();
       return Status::kOk;
     }
     patience_.was_in_vain();
     return sleep(deadline, ready);
   }
+  /// How many looks the next wait is worth before it comes here, by what this one found out.
+  int glances() const noexcept {
+    if (shares_cpu_ || strategy_ == WaitStrategy::kBlock) return 1;
+    return strategy_ == WaitStrategy::kSpin || patience_.looks() ? kGlances : kFewGlances;
+  }
 
  private:
-  static constexpr int kGlance = 32;                     // looks that are shorter than any system call
+  static constexpr int kGlances = 128;                   // about as long as two system calls
+  static constexpr int kFewGlances = 16;                 // while sleeping is what pays
   static constexpr std::chrono::microseconds kLook{50};  // what waking a process on another CPU may take
   static constexpr int kSpinsBetweenQuestions = 512;     // in system calls that look whether anything ended
   // A death during a nap is seen after it, and so is a wake-up that died with the one who owed it.
   static constexpr std::chrono::nanoseconds kFirstNap = std::chrono::milliseconds(2);
   static constexpr std::chrono::nanoseconds kLongestNap = std::chrono::milliseconds(50);
 
+  // Where both run on one CPU the peer can do nothing while this thread looks.
   template <class Ready>
-  static bool glance(Ready& ready) {
-    for (int i = 0; i < kGlance; ++i) {
+  bool glance(Ready& ready) const {
+    if (shares_cpu_) return ready();
+    for (int i = 0; i < kGlances; ++i) {
       if (ready()) return true;
       relax();
     }
@@ -118,20 +122,20 @@ class Waiting {
   }
 
   template <class Ready>
-  bool look(Deadline deadline, Ready& ready, bool shares_cpu) {
+  bool look(Deadline deadline, Ready& ready) {
     const Deadline enough = Deadline::after(kLook);
-    while (!gate_.closed() && !enough.has_passed() && (deadline.is_never() || !deadline.has_passed())) {
-      if (shares_cpu) yield();
-      if (shares_cpu ? ready() : glance(ready)) return true;
+    while (!gate_.closed() && !enough.has_passed() && !deadline.has_passed()) {
+      if (shares_cpu_) yield();
+      if (glance(ready)) return true;
     }
     return false;
   }
 
   // Yields, since the peer may be waiting for this very CPU: with pauses alone each message would cost a time slice.
   template <class Ready>
-  Status spin(Deadline deadline, Ready& ready, bool shares_cpu) {
+  Status spin(Deadline deadline, Ready& ready) {
     for (int question = 1;; ++question) {
-      if (shares_cpu ? ready() : glance(ready)) return Status::kOk;
+      if (glance(ready)) return Status::kOk;
       yield();
       if (gate_.closed()) return Status::kClosed;
       const bool due = question % kSpinsBetweenQuestions == 0;
@@ -139,7 +143,7 @@ class Waiting {
       if (due || watch_.heard() || deadline.has_passed()) {
         const Status status = judge(ready);
         if (status != Status::kTimeout || deadline.has_passed()) return status;
-        shares_cpu = meet();
+        meet();
       }
     }
   }
@@ -152,7 +156,8 @@ class Waiting {
         if (status != Status::kTimeout) return status;
       }
       const std::uint32_t announced = word_.fetch_or(kSleeps, std::memory_order_seq_cst) | kSleeps;
-      heavy_fence();
+      // What runs on this CPU cannot be in the middle of anything; if it was moved since, that costs the first nap.
+      if (!shares_cpu_ || nap != kFirstNap) heavy_fence();
       if (!ready() && !gate_.closed()) nap_on(announced, deadline, nap);
       word_.fetch_and(~kSleeps, std::memory_order_relaxed);
       if (ready()) return Status::kOk;
@@ -170,8 +175,8 @@ class Waiting {
     return gone ? Status::kEof : Status::kTimeout;
   }
 
-  /// Tells the peer where this thread runs; whether that is where the peer last began to wait.
-  bool meet() noexcept;
+  /// Tells the peer where this thread runs, and finds out whether that is where the peer last began to wait.
+  void meet() noexcept;
   static void yield() noexcept;
   void nap_on(std::uint32_t announced, Deadline deadline, std::chrono::nanoseconds nap) noexcept;
 
@@ -181,6 +186,7 @@ class Waiting {
   Watch& watch_;
   const Gate& gate_;
   Patience& patience_;
+  bool shares_cpu_ = false;
 };
 
 }  // namespace crucible::shm_ring
