@@ -65,12 +65,17 @@ auto calling_system(Call call) {
 }
 
 // Takes the memory now, or says that there is none: what a tmpfs only promised kills by SIGBUS when it is touched.
+// A handled signal undoes an allocation that is under way, hence the steps.
 void allocate(int descriptor, std::size_t bytes, const BoostIpcShape& shape) {
-  int error = EINTR;
-  while (error == EINTR) error = posix_fallocate(descriptor, 0, static_cast<off_t>(bytes));
-  if (error == 0) return;
-  if (shape.asked_for) throw BadArgument("pipe: the system refuses so large a capacity");
-  throw std::system_error(error, std::generic_category(), "posix_fallocate");
+  constexpr std::size_t kStep = 1024 * 1024;
+  for (std::size_t from = 0; from < bytes; from += kStep) {
+    const auto size = static_cast<off_t>(std::min(kStep, bytes - from));
+    int error = EINTR;
+    while (error == EINTR) error = posix_fallocate(descriptor, static_cast<off_t>(from), size);
+    if (error == 0) continue;
+    if (shape.asked_for) throw BadArgument("pipe: the system refuses so large a capacity");
+    throw std::system_error(error, std::generic_category(), "posix_fallocate");
+  }
 }
 
 // What Boost touches while it makes a queue, before anybody could allocate its memory: the head and the index.
