@@ -138,6 +138,13 @@ TEST_P(Pipe, P8_SendingToAClosedPeerIsABrokenPipe) {
   EXPECT_THROW(here->send(1), BrokenPipe);
 }
 
+TEST_P(Pipe, P8_APeerThatWasThereAMomentAgoIsGone) {
+  auto [here, there] = pipe();
+  give(*here, text("received by nobody"));
+  there.reset();
+  EXPECT_EQ(here->send_bytes(text("x")), Status::kBrokenPipe);
+}
+
 TEST_P(Pipe, P9_ClosedEndSaysSoEverywhere) {
   auto [here, there] = pipe();
   here->close();

@@ -29,10 +29,10 @@ Link<BoostRaw> BoostRaw::make(const RawSetting& setting) {
           {{"kernel_buffer_bytes", 0}, {"depth", depth}, {"max_message_bytes", setting.chunk_bytes}}};
 }
 
-// The subject holds 64 parts or 1 MiB, whichever is less.
+// The subject holds 32 parts or 2 MiB, whichever is less.
 std::vector<RawSetting> BoostRaw::settings(std::size_t message_bytes, std::size_t /*subject_buffer*/) {
-  constexpr std::size_t kDepth = 64;
-  constexpr std::size_t kMemory = 1U << 20U;
+  constexpr std::size_t kDepth = 32;
+  constexpr std::size_t kMemory = 2U << 20U;
   const std::size_t depth = std::clamp<std::size_t>(kMemory / message_bytes, 2, kDepth);
   return {{.buffer_bytes = depth * message_bytes, .chunk_bytes = message_bytes}};
 }

@@ -34,7 +34,7 @@ constexpr nanoseconds kNap = 50ms;
 
 // Asking the kernel whether the peer lives costs as much as sending a message; a death that is younger than this may
 // therefore go unnoticed by a sender that asked just before. Orderly closes are announced and noticed at once.
-constexpr std::int64_t kLookEvery_ns = 50'000;
+constexpr std::int64_t kLookEvery_ns = 200'000;
 
 std::size_t part_of(const std::shared_ptr<BoostIpcQueue>& one, const std::shared_ptr<BoostIpcQueue>& other) {
   return (one != nullptr ? one : other)->part();
@@ -78,14 +78,14 @@ std::pair<std::unique_ptr<BoostIpcConnection>, std::unique_ptr<BoostIpcConnectio
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("socketpair");
   Fd first(ends[0]);
   Fd second(ends[1]);
-  const BoostIpcNames names(shape, options.duplex ? 2 : 1);  // gone when both ends are made
+  const BoostIpcNames names(shape);  // gone when both ends are made
   const Parts parts = {map_shared(-1), names.create(0), options.duplex ? names.create(1) : nullptr};
   return {std::unique_ptr<BoostIpcConnection>(new BoostIpcConnection(std::move(first), parts, true, nullptr)),
           std::unique_ptr<BoostIpcConnection>(new BoostIpcConnection(std::move(second), parts, false, nullptr))};
 }
 
 std::unique_ptr<Connection> BoostIpcConnection::admit(Fd socket, const PipeOptions& options) {
-  auto names = std::make_unique<BoostIpcNames>(shape_of(options), 2);
+  auto names = std::make_unique<BoostIpcNames>(shape_of(options));
   const std::shared_ptr<SealedMemory> memory = SealedMemory::make(sizeof(Shared));
   const Parts parts = {map_shared(memory->descriptor()), names->create(0), names->create(1)};
   const ByteView id = as_bytes(names->id());

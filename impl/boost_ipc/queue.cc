@@ -65,18 +65,23 @@ auto calling_system(Call call) {
 }
 
 // Takes the memory now, or says that there is none: what a tmpfs only promised kills by SIGBUS when it is touched.
+// A handled signal undoes an allocation that is under way, hence the steps.
 void allocate(int descriptor, std::size_t bytes, const BoostIpcShape& shape) {
-  int error = EINTR;
-  while (error == EINTR) error = posix_fallocate(descriptor, 0, static_cast<off_t>(bytes));
-  if (error == 0) return;
-  if (shape.asked_for) throw BadArgument("pipe: the system refuses so large a capacity");
-  throw std::system_error(error, std::generic_category(), "posix_fallocate");
+  constexpr std::size_t kStep = 1024 * 1024;
+  for (std::size_t from = 0; from < bytes; from += kStep) {
+    const auto size = static_cast<off_t>(std::min(kStep, bytes - from));
+    int error = EINTR;
+    while (error == EINTR) error = posix_fallocate(descriptor, static_cast<off_t>(from), size);
+    if (error == 0) continue;
+    if (shape.asked_for) throw BadArgument("pipe: the system refuses so large a capacity");
+    throw std::system_error(error, std::generic_category(), "posix_fallocate");
+  }
 }
 
-std::size_t bytes_of(const BoostIpcShape& shape) {
-  constexpr std::size_t kHead = 4096;      // more than the queue's own header
-  constexpr std::size_t kPerMessage = 64;  // more than a message's header and its place in the index
-  return kHead + shape.depth * (shape.part + kPerMessage);
+// What Boost touches while it makes a queue, before anybody could allocate its memory: the head and the index.
+std::size_t bytes_touched(const BoostIpcShape& shape) {
+  constexpr std::size_t kPages = 64 * 1024;  // much more than the head, for whoever else takes some meanwhile
+  return kPages + shape.depth * sizeof(void*);
 }
 
 // Names whose owner was killed between making and removing them.
@@ -139,14 +144,11 @@ bool BoostIpcQueue::empty() const { return memory_->queue.get_num_msg() == 0; }
 
 // --- BoostIpcNames ---------------------------------------------------------------------------------------------
 
-// The lock is there, and locked, before any queue is. Until it gets its name its own memory shows that there is room.
-BoostIpcNames::BoostIpcNames(const BoostIpcShape& shape, std::size_t queues)
-    : shape_(shape), id_(new_id()), owner_(getpid()) {
+// The lock is there, and locked, before any queue is.
+BoostIpcNames::BoostIpcNames(const BoostIpcShape& shape) : shape_(shape), id_(new_id()), owner_(getpid()) {
   sweep();
   lock_.reset(::open(kDirectory, O_TMPFILE | O_RDWR | O_CLOEXEC, kMode));
   if (!lock_) throw_errno("open(/dev/shm)");
-  allocate(lock_.get(), queues * bytes_of(shape), shape);
-  if (ftruncate(lock_.get(), 0) != 0) throw_errno("ftruncate");
   if (fchmod(lock_.get(), kMode) != 0) throw_errno("fchmod");
   if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) throw_errno("flock");
   const std::string unnamed = "/proc/self/fd/" + std::to_string(lock_.get());
@@ -162,6 +164,9 @@ BoostIpcNames::~BoostIpcNames() {
 
 std::shared_ptr<BoostIpcQueue> BoostIpcNames::create(std::size_t which) const {
   const std::string name = queue_name(id_, which);
+  // Room that the lock's file shows to be there and gives back. Boost allocates nothing before it writes.
+  allocate(lock_.get(), bytes_touched(shape_), shape_);
+  if (ftruncate(lock_.get(), 0) != 0) throw_errno("ftruncate");
   auto memory = calling_system([&] {
     return std::unique_ptr<BoostIpcQueue::Memory>(new BoostIpcQueue::Memory{
         {bip::create_only, name.c_str(), shape_.depth, shape_.part, bip::permissions(kMode)}});

@@ -14,8 +14,8 @@ namespace crucible {
 
 /// How large a queue is: so many parts of at most so many bytes, all of which exist from the beginning.
 struct BoostIpcShape {
-  static constexpr std::size_t kDefaultDepth = 64;
-  static constexpr std::size_t kDefaultPart = 16 * 1024;
+  static constexpr std::size_t kDefaultDepth = 32;
+  static constexpr std::size_t kDefaultPart = 64 * 1024;
   static constexpr std::size_t kLargestPart = kDefaultPart;
 
   /// Of a capacity in bytes, 0 for the default: in messages of 1 KiB at least half of it fits.
@@ -56,14 +56,14 @@ class BoostIpcQueue {
 /// the next one that makes names removes them: beside them lies a file that their owner keeps locked.
 class BoostIpcNames {
  public:
-  /// Throws std::system_error (no space left in /dev/shm for `queues` queues, descriptors exhausted), BadArgument.
-  BoostIpcNames(const BoostIpcShape& shape, std::size_t queues);
+  /// Throws std::system_error (no space left in /dev/shm, descriptors exhausted), BadArgument.
+  explicit BoostIpcNames(const BoostIpcShape& shape);
   BoostIpcNames(const BoostIpcNames&) = delete;
   BoostIpcNames& operator=(const BoostIpcNames&) = delete;
   ~BoostIpcNames();
 
   const std::string& id() const noexcept { return id_; }
-  /// Makes queue number `which`. Throws as the constructor.
+  /// Makes queue number `which` and all of its memory. Throws as the constructor.
   std::shared_ptr<BoostIpcQueue> create(std::size_t which) const;
 
   /// Of another process's names. Throws BadArgument for what is no id, std::system_error.
