@@ -9,19 +9,13 @@
 #include <climits>
 #include <cstring>
 
-#include "core/door.h"
 #include "core/io.h"
 
 namespace crucible {
 namespace {
 
 constexpr std::array<std::byte, PIPE_BUF> kZeros{};
-constexpr std::size_t kPage = 4096;
-
-// A handle's state.
-constexpr unsigned kFirst = 1;
-constexpr unsigned kReads = 2;
-constexpr unsigned kWrites = 4;
+constexpr std::size_t kPage = 4096;  // of memory, and of a pipe
 
 struct PipeEnds {
   Fd reader;
@@ -67,66 +61,11 @@ std::pair<std::unique_ptr<PosixPipeConnection>, std::unique_ptr<PosixPipeConnect
     const PipeOptions& options) {
   PipeEnds to_first = make_pipe(options.capacity_bytes);
   PipeEnds to_second = options.duplex ? make_pipe(options.capacity_bytes) : PipeEnds{};
-  const auto page = SealedMemory::make(kPage);
+  const auto page = SealedMemory::make(kSharedBytes);
   return {std::unique_ptr<PosixPipeConnection>(
               new PosixPipeConnection(std::move(to_first.reader), std::move(to_second.writer), page, true)),
           std::unique_ptr<PosixPipeConnection>(
               new PosixPipeConnection(std::move(to_second.reader), std::move(to_first.writer), page, false))};
-}
-
-// --- Handles and the named door ------------------------------------------------------------------------------
-
-Handle PosixPipeConnection::handle() const {
-  if (closed()) throw Closed("handle");
-  if (had_ != 0) throw StateError("handle: the end is in the middle of a message");
-  Handle handle;
-  if (readable_) handle.descriptors.push_back(in_.get());
-  if (writable_) handle.descriptors.push_back(out_.get());
-  handle.descriptors.push_back(page_->descriptor());
-  const unsigned flags = (first_ ? kFirst : 0) | (readable_ ? kReads : 0) | (writable_ ? kWrites : 0);
-  handle.state.push_back(static_cast<std::byte>(flags));
-  return handle;
-}
-
-std::unique_ptr<PosixPipeConnection> PosixPipeConnection::adopt(const Handle& handle) {
-  const std::vector<int>& descriptors = handle.descriptors;
-  const bool is_foreign = handle.state.empty();
-  const unsigned flags = is_foreign ? kFirst | kReads | kWrites : std::to_integer<unsigned>(handle.state[0]);
-  const bool reads = (flags & kReads) != 0;
-  const bool writes = (flags & kWrites) != 0;
-  if (handle.state.size() > 1 || flags >= 2 * kWrites || (!reads && !writes)) {
-    throw BadArgument("adopt: no state of this mechanism's");
-  }
-  const std::size_t expected = (reads ? 1U : 0U) + (writes ? 1U : 0U) + (is_foreign ? 0U : 1U);
-  if (descriptors.size() != expected) throw BadArgument("adopt: a wrong number of descriptors");
-  for (const int descriptor : descriptors) {
-    if (descriptor < 0) throw BadArgument("adopt: a negative descriptor");
-  }
-  // Without the pair's page nothing is promised and nothing assumed.
-  auto page = is_foreign ? SealedMemory::make(kPage) : SealedMemory::adopt(descriptors.back(), kPage);
-  return std::unique_ptr<PosixPipeConnection>(new PosixPipeConnection(reads ? Fd(descriptors[0]) : Fd(),
-                                                                      writes ? Fd(descriptors[reads ? 1 : 0]) : Fd(),
-                                                                      std::move(page), (flags & kFirst) != 0));
-}
-
-std::unique_ptr<Connection> PosixPipeConnection::admit(Fd socket, const PipeOptions& options) {
-  auto [own, peers] = pair(options);
-  pass(socket, peers->handle());
-  return std::move(own);
-}
-
-std::unique_ptr<Connection> PosixPipeConnection::enter(Fd socket, const PipeOptions& /*options*/, Deadline deadline) {
-  constexpr std::size_t kOfDuplex = 3;
-  Handle handle;
-  const Status status = take(socket, kOfDuplex, handle, deadline);
-  if (status == Status::kTimeout) return nullptr;
-  if (status != Status::kOk) throw_status(status, "connect");
-  try {
-    return adopt(handle);
-  } catch (...) {
-    for (const int descriptor : handle.descriptors) ::close(descriptor);
-    throw;
-  }
 }
 
 void PosixPipeConnection::close() noexcept {

@@ -25,6 +25,7 @@ class PosixPipeConnection final : public Connection {
       const PipeOptions& options);
   /// Without a state two descriptors, to read from and to write to, of pipes that no end of a pair() uses.
   static std::unique_ptr<PosixPipeConnection> adopt(const Handle& handle);
+  static void check(const PipeOptions& options);
   /// The listener makes a pair and passes the other end through the door.
   static std::unique_ptr<Connection> admit(Fd socket, const PipeOptions& options);
   static std::unique_ptr<Connection> enter(Fd socket, const PipeOptions& options, Deadline deadline);
@@ -63,6 +64,7 @@ class PosixPipeConnection final : public Connection {
     std::uint32_t promise;  ///< the frame after this one is at least so long
     std::uint64_t length;   ///< of the payload
   };
+  static constexpr std::size_t kSharedBytes = 2 * sizeof(Shared);
   static constexpr std::size_t kHeader = 16;
   static_assert(sizeof(Header) == kHeader);
   static constexpr std::size_t kLeastFrame = 64;

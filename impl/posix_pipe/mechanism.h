@@ -1,7 +1,5 @@
 #pragma once
 
-#include <memory>
-#include <string>
 #include <string_view>
 
 #include "api/capabilities.h"
@@ -10,7 +8,7 @@
 
 namespace crucible {
 
-struct PosixPipe {
+struct PosixPipe : HasDoor<PosixPipe> {
   static constexpr std::string_view kName = "posix_pipe";
   static constexpr std::string_view kLimit = "pipe_raw";
   static constexpr Capabilities kPipe = {.pollable = true,
@@ -23,15 +21,11 @@ struct PosixPipe {
   using Connection = PosixPipeConnection;
 
   static constexpr std::string_view kScheme = "pipe";
-  static constexpr DoorKind kDoor = {
-      .mechanism = kName, .scheme = kScheme, .admit = &Connection::admit, .enter = &Connection::enter};
-  static std::unique_ptr<Listener> listen(const std::string& address, const DoorOptions& options) {
-    return open_door(kDoor, address, options);
-  }
-  static std::unique_ptr<crucible::Connection> connect(const std::string& address, const DoorOptions& options,
-                                                       Deadline deadline) {
-    return enter_door(kDoor, address, options, deadline);
-  }
+  static constexpr DoorKind kDoor = {.mechanism = kName,
+                                     .scheme = kScheme,
+                                     .check = &Connection::check,
+                                     .admit = &Connection::admit,
+                                     .enter = &Connection::enter};
 };
 
 }  // namespace crucible

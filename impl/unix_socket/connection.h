@@ -28,6 +28,7 @@ class UnixSocketConnection final : public Connection {
       const PipeOptions& options);
   /// Without a state one descriptor, of a connected SOCK_SEQPACKET socket.
   static std::unique_ptr<UnixSocketConnection> adopt(const Handle& handle);
+  static void check(const PipeOptions& options);
   /// The door's socket is the connection; only the pair's page is passed.
   static std::unique_ptr<Connection> admit(Fd socket, const PipeOptions& options);
   static std::unique_ptr<Connection> enter(Fd socket, const PipeOptions& options, Deadline deadline);
@@ -71,8 +72,11 @@ class UnixSocketConnection final : public Connection {
 
   /// Per direction, in the pair's page: not 0 if its sender has given up a message half-way and sent nothing since.
   using GivenUp = std::atomic<std::uint32_t>;
+  static constexpr std::size_t kSharedBytes = 2 * sizeof(GivenUp);
 
   UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<SealedMemory> page, bool first);
+
+  static void set_capacity(int socket, const PipeOptions& options);
 
   /// What came in one packet.
   struct Packet {
