@@ -24,13 +24,8 @@
 #include "conformance/support/events.h"
 #include "conformance/support/peer.h"
 #include "conformance/support/proc.h"
+#include "conformance/support/resources.h"
 #include "core/fd.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CRUCIBLE_SANITIZED 1
-#else
-#define CRUCIBLE_SANITIZED 0
-#endif
 
 namespace crucible::testing {
 namespace {
@@ -72,30 +67,6 @@ TEST_P(PipeFaults, P41_OperationsOfUndeclaredCapabilitiesAreRefused) {
   EXPECT_EQ(mechanism().listen == nullptr, mechanism().connect == nullptr);
   EXPECT_FALSE(there->poll()) << "a refused operation sent something";
 }
-
-// Leaves this process exactly `count` descriptors to open.
-class Exhaustion {
- public:
-  explicit Exhaustion(std::size_t count) {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    const rlimit few = {.rlim_cur = 256, .rlim_max = before_.rlim_max};
-    ::setrlimit(RLIMIT_NOFILE, &few);
-    for (int copy = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0); copy >= 0;
-         copy = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) {
-      held_.emplace_back(copy);
-    }
-    held_.resize(held_.size() - count);
-  }
-  Exhaustion(const Exhaustion&) = delete;
-  Exhaustion& operator=(const Exhaustion&) = delete;
-  ~Exhaustion() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-  rlimit before_ = {};
-  std::vector<Fd> held_;
-};
-
-std::size_t open_descriptors() { return proc::list_directory("/proc/self/fd").size(); }
 
 TEST_P(PipeFaults, P44_MakingAPipeWithoutDescriptorsIsAnErrorOrAPipe) {
   Peer peer([] {
@@ -227,25 +198,6 @@ TEST_P(PipeFaults, H32_GarbageIsNeitherBelievedNorWaitedForForEver) {
     EXPECT_LT(peak_address_space_kib() - before, 16 * kLimit / 1'024);
   });
   peer.join();
-}
-
-struct Resources {
-  std::size_t descriptors;
-  std::size_t threads;
-  long resident_kib;
-
-  static Resources now() {
-    const std::string status = proc::read_file("/proc/self/status");
-    const std::size_t at = status.find("VmRSS:");
-    return {open_descriptors(), proc::threads_of(::getpid()).size(), std::stol(status.substr(at + 6))};
-  }
-};
-
-void expect_no_growth(const Resources& first, const Resources& second) {
-  EXPECT_EQ(second.descriptors, first.descriptors);
-  EXPECT_EQ(second.threads, first.threads);
-  constexpr long kSlackKib = CRUCIBLE_SANITIZED ? 65'536 : 1'024;
-  EXPECT_LT(second.resident_kib, first.resident_kib + kSlackKib);
 }
 
 // Of all kinds of sizes, with its number where there is room for one.
