@@ -191,20 +191,20 @@ const Function replying{"replying", +[](const Fd& wire) {
                         }};
 const Function keeping_daemons{"keeping_daemons", +[](const Fd& wire) {
                                  auto [here, there] = make_wire();
-                                 auto* const first = new Child(sleepy);
-                                 auto* const second = new Child(replying, std::move(there));
-                                 for (Child* daemon : {first, second}) daemon->set_daemon(true);
-                                 start_spawned(*first);
+                                 Child& first = keep(sleepy);
+                                 Child& second = keep(replying, std::move(there));
+                                 for (Child* daemon : {&first, &second}) daemon->set_daemon(true);
+                                 start_spawned(first);
                                  pid_t starter = 0;
                                  std::thread([&] {
                                    starter = thread_id();
-                                   start_spawned(*second);
+                                   start_spawned(second);
                                  }).join();
                                  while (proc::thread(::getpid(), starter).state != '?') std::this_thread::yield();
                                  say(here, "does a death signal come first?");
                                  say(wire, hear(here));
-                                 say(wire, std::to_string(*first->pid()));
-                                 say(wire, std::to_string(*second->pid()));
+                                 say(wire, std::to_string(*first.pid()));
+                                 say(wire, std::to_string(*second.pid()));
                                  sleep_forever();
                                }};
 
