@@ -185,20 +185,26 @@ TEST_F(Spawn, H20_GrandchildDoesNotHideTheEnd) {
   await_orphans();
 }
 
+const Function replying{"replying", +[](const Fd& wire) {
+                          while (!hear(wire).empty()) say(wire, "alive");
+                          sleep_without_parent_watch();
+                        }};
 const Function keeping_daemons{"keeping_daemons", +[](const Fd& wire) {
-                                 auto* const first = new Child(sleepy);
-                                 auto* const second = new Child(sleepy);
-                                 for (Child* daemon : {first, second}) daemon->set_daemon(true);
-                                 start_spawned(*first);
+                                 auto [here, there] = make_wire();
+                                 Child& first = keep(sleepy);
+                                 Child& second = keep(replying, std::move(there));
+                                 for (Child* daemon : {&first, &second}) daemon->set_daemon(true);
+                                 start_spawned(first);
                                  pid_t starter = 0;
                                  std::thread([&] {
                                    starter = thread_id();
-                                   start_spawned(*second);
+                                   start_spawned(second);
                                  }).join();
                                  while (proc::thread(::getpid(), starter).state != '?') std::this_thread::yield();
-                                 say(wire, first->is_alive() && second->is_alive() ? "alive" : "dead");
-                                 say(wire, std::to_string(*first->pid()));
-                                 say(wire, std::to_string(*second->pid()));
+                                 say(here, "does a death signal come first?");
+                                 say(wire, hear(here));
+                                 say(wire, std::to_string(*first.pid()));
+                                 say(wire, std::to_string(*second.pid()));
                                  sleep_forever();
                                }};
 

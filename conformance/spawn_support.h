@@ -66,6 +66,14 @@ int code_of_spawned(const T&... call) {
   return child.exit_code().value();
 }
 
+/// Never deleted, since what ends its child must not be a destructor, but not forgotten either.
+template <class... T>
+Child& keep(T&&... target) {
+  static auto* const kept = new std::vector<Child*>;
+  kept->push_back(new Child(std::forward<T>(target)...));
+  return *kept->back();
+}
+
 /// Set while it lives, for the children too.
 class Variable {
  public:
