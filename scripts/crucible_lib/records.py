@@ -29,6 +29,8 @@ def from_line(line):
         record["quantity"] = blocks["quantity"]
     if blocks.get("subject_ns"):
         record["ns_per_operation"] = ratios.ns_per_operation(blocks, "subject")
+    if blocks.get("quantity") == "cpu" and "cpu_percent" in line["metrics"]:
+        record["intervals"] = {"cpu_percent": ratios.share_interval(blocks, line["metrics"]["cpu_percent"])}
     ratio = paired_ratio(line)
     if ratio:
         record["ratio_to_limit"] = ratio

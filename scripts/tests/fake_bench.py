@@ -105,6 +105,8 @@ def record(case):
         blocks["limit_ns"].append(200 * limit_ns * noise)
         blocks["subject_ns"].append(200 * limit_ns * noise * (factor + generator.gauss(0, 0.02)))
         blocks["order"].append(generator.randrange(2))
+    if workload == "idle":
+        blocks["limit_cpu_ns"] = blocks.pop("limit_ns")  # both sides may have used none: no ratio
     return {**line, "metrics": metrics(workload, size, limit_ns * factor, generator),
             "limit": limit_name(workload, name, placement),
             "limit_metrics": metrics(workload, size, limit_ns, generator), "blocks": blocks,
