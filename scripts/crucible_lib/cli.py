@@ -65,7 +65,8 @@ def make_parser():
     run.add_argument("--out", type=pathlib.Path, metavar="DIR",
                      help="write here, a new or empty folder, instead of results/<UTC time>-<host>-<commit>")
     run.add_argument("--only", type=_pattern, metavar="REGEX", help="measure only cases whose name, such as "
-                     "pipe/round_trip/unix_socket/64/cross/kernel/direct, contains a match; the time saved goes to them")
+                     "pipe/round_trip/unix_socket/64/cross/kernel/direct, contains a match; the time saved goes "
+                     "to them")
     run.add_argument("--sizes", type=_sizes, metavar="LIST", help="message sizes instead of the profile's, as 8,4K,1M")
     run.add_argument("--dry-run", action="store_true", help="print the plan and its duration, do nothing")
     run.add_argument("--host", default=platform.node() or "unknown", metavar="NAME",

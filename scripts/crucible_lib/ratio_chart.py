@@ -95,7 +95,8 @@ def _dot(axis, record, y, valid):
     ratio = record["ratio_to_limit"]
     if ratio["low"] is not None:
         axis.plot([ratio["low"], ratio["high"]], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt", alpha=0.6)
-    axis.plot([ratio["median"]], [y], marker, color=colour, markersize=4.6, markerfacecolor=colour if valid else "white",
+    axis.plot([ratio["median"]], [y], marker, color=colour, markersize=4.6,
+              markerfacecolor=colour if valid else "white",
               fillstyle=style.FILLS[record["wait"]] if valid else "full", markerfacecoloralt="white")
 
 

@@ -62,7 +62,8 @@ class Canvas:
         notes = [part for line in notes for part in _wrapped(line, width)]
         top = 0.75 + self.SUBTITLE_IN * len(subtitles)
         bottom = 0.62 + self.NOTE_IN * len(notes)
-        heights = [panel[1] * ratio / max(height_ratios) for ratio in height_ratios] if height_ratios else [panel[1]] * rows
+        shares = height_ratios or [1] * rows
+        heights = [panel[1] * share / max(shares) for share in shares]
         height = top + bottom + sum(heights) + (rows - 1) * gap[1]
         self.figure, self.axes = pyplot.subplots(rows, columns, figsize=(width, height), squeeze=False,
                                                  height_ratios=heights, **options)

@@ -30,7 +30,8 @@ def value_of(record, target):
     value = record["metrics"].get(target["metric"])
     if value is None:
         return None
-    return {"median": value, **record.get("intervals", {}).get(target["metric"], {"low": None, "high": None, "blocks": 0})}
+    unknown = {"low": None, "high": None, "blocks": 0}
+    return {"median": value, **record.get("intervals", {}).get(target["metric"], unknown)}
 
 
 def better(record, target=None):

@@ -33,7 +33,7 @@ def cases(program, sizes):
         return ["process/start_join/fork/0/free/kernel/direct/manual_time"]
     if program == "door_bench":
         return [f"door/{workload}/{name}/{64 if 'echo' in workload or 'first' in workload else 0}/{placement}/{wait}/"
-                "direct/manual_time" for workload in DOOR for name, wait in series for placement in PLACEMENT_NS]
+                "virtual/manual_time" for workload in DOOR for name, wait in series for placement in PLACEMENT_NS]
     found = [f"pipe/{workload}/{name}/{size}/{placement}/{wait}/direct/manual_time" for workload in PIPE
              for name, wait in series for size in sizes for placement in PLACEMENT_NS]
     found += [f"pipe/memcpy/{name}/{size}/same/kernel/direct/manual_time" for name in ("memcpy_hot", "memcpy_cold")

@@ -140,8 +140,8 @@ class Example(unittest.TestCase):
 
 
 class Targets(unittest.TestCase):
-    RECORD = {"primitive": "pipe", "workload": "round_trip", "role": "mechanism", "name": "posix_pipe", "call": "direct",
-              "placement": "same", "wait": "kernel", "bytes": 64}
+    RECORD = {"primitive": "pipe", "workload": "round_trip", "role": "mechanism", "name": "posix_pipe",
+              "call": "direct", "placement": "same", "wait": "kernel", "bytes": 64}
 
     def verdict(self, median, low, high, workload="round_trip", **target):
         ratio = {"median": median, "low": low, "high": high, "blocks": 50}

@@ -108,7 +108,8 @@ class Refused(support.TreeCase):
         self.assertEqual(self.crucible("list", "mechanisms").stdout.split(), ["zeromq_ipc", "zeromq_tcp"])
 
     def test_what_was_not_built_is_known_by_the_reviewed_table(self):
-        (self.root / "impl/CMakeLists.txt").write_text("crucible_mechanism(posix_pipe P)\ncrucible_mechanism(zeromq Z)\n")
+        (self.root / "impl/CMakeLists.txt").write_text("crucible_mechanism(posix_pipe P)\n"
+                                                       "crucible_mechanism(zeromq Z)\n")
         (self.root / "conformance/capabilities.json").write_text('{"zeromq_ipc": {}, "zeromq_tcp": {}, "nng": {}}')
         support.write_table(self.root, ["posix_pipe"])
         self.assertEqual(self.crucible("list", "mechanisms").stdout.split(), ["posix_pipe", "zeromq_ipc", "zeromq_tcp"])
@@ -206,7 +207,8 @@ class Usage(support.TreeCase):
 
     def test_list_works_without_a_build(self):
         subprocess.run(["rm", "-r", str(self.root / "build")], check=True)
-        self.assertIn("pipe/round_trip/posix_pipe/64/cross/kernel/direct", self.crucible("list", "cases").stdout.split())
+        listed = self.crucible("list", "cases").stdout.split()
+        self.assertIn("pipe/round_trip/posix_pipe/64/cross/kernel/direct", listed)
 
 
 class MissingPackages(support.TreeCase):
