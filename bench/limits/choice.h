@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "limits/boost_raw.h"
 #include "limits/line.h"
 #include "limits/pairing.h"
 #include "limits/pipe_raw.h"
@@ -53,6 +54,7 @@ std::vector<NamedLimit> transport_limits() {
   return {
       {"pipe_raw", best_raw<Workload, PipeRaw>},
       {"unix_raw", best_raw<Workload, UnixRaw>},
+      {"boost_raw", best_raw<Workload, BoostRaw>},
   };
 }
 

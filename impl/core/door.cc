@@ -38,6 +38,7 @@ std::optional<Fd> reach_socket(const Place& place, Deadline deadline) {
 std::unique_ptr<Listener> open_door(const DoorKind& kind, const std::string& address, const DoorOptions& options) {
   const Place place = parse_address(address, kind.scheme, kind.tcp);
   check(options);
+  if (kind.check != nullptr) kind.check(options.pipe);
   ignore_sigpipe();
   return std::make_unique<DoorListener>(kind, open_socket(place), options);
 }

@@ -5,33 +5,12 @@
 #include <climits>
 #include <cstring>
 
-#include "core/door.h"
 #include "core/io.h"
 
 namespace crucible {
 namespace {
 
 constexpr std::size_t kDefaultCapacity = 1024 * 1024;
-
-constexpr std::size_t kPageBytes = 4096;
-
-// A handle's state.
-constexpr unsigned kFirst = 1;
-constexpr unsigned kReads = 2;
-constexpr unsigned kWrites = 4;
-
-// The kernel grants twice what is asked for, for its own overhead, but no more than twice net.core.wmem_max.
-void set_capacity(int socket, const PipeOptions& options) {
-  const std::size_t wanted = options.capacity_bytes != 0 ? options.capacity_bytes : kDefaultCapacity;
-  const int size = static_cast<int>(std::min<std::size_t>(wanted, INT_MAX / 2));
-  if (setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) != 0) throw_errno("setsockopt(SO_SNDBUF)");
-  int granted = 0;
-  socklen_t length = sizeof granted;
-  if (getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &granted, &length) != 0) throw_errno("getsockopt(SO_SNDBUF)");
-  if (options.capacity_bytes != 0 && static_cast<std::size_t>(granted) / 2 < wanted) {
-    throw BadArgument("pipe: the system refuses a capacity of " + std::to_string(wanted));
-  }
-}
 
 // The kernel refuses a packet that is longer than the buffer less its own 32 bytes.
 std::size_t largest_packet(int socket) {
@@ -44,6 +23,19 @@ std::size_t largest_packet(int socket) {
 }
 
 }  // namespace
+
+// The kernel grants twice what is asked for, for its own overhead, but no more than twice net.core.wmem_max.
+void UnixSocketConnection::set_capacity(int socket, const PipeOptions& options) {
+  const std::size_t wanted = options.capacity_bytes != 0 ? options.capacity_bytes : kDefaultCapacity;
+  const int size = static_cast<int>(std::min<std::size_t>(wanted, INT_MAX / 2));
+  if (setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) != 0) throw_errno("setsockopt(SO_SNDBUF)");
+  int granted = 0;
+  socklen_t length = sizeof granted;
+  if (getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &granted, &length) != 0) throw_errno("getsockopt(SO_SNDBUF)");
+  if (options.capacity_bytes != 0 && static_cast<std::size_t>(granted) / 2 < wanted) {
+    throw BadArgument("pipe: the system refuses a capacity of " + std::to_string(wanted));
+  }
+}
 
 UnixSocketConnection::UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<SealedMemory> page,
                                            bool first)
@@ -63,55 +55,11 @@ std::pair<std::unique_ptr<UnixSocketConnection>, std::unique_ptr<UnixSocketConne
   Fd first(ends[0]);
   Fd second(ends[1]);
   for (const int end : ends) set_capacity(end, options);
-  const auto page = SealedMemory::make(kPageBytes);
+  const auto page = SealedMemory::make(kSharedBytes);
   return {std::unique_ptr<UnixSocketConnection>(
               new UnixSocketConnection(std::move(first), true, options.duplex, page, true)),
           std::unique_ptr<UnixSocketConnection>(
               new UnixSocketConnection(std::move(second), options.duplex, true, page, false))};
-}
-
-// --- Handles and the named door ------------------------------------------------------------------------------
-
-Handle UnixSocketConnection::handle() const {
-  if (closed()) throw Closed("handle");
-  if (begun_) throw StateError("handle: the end is in the middle of a message");
-  const unsigned flags = (first_ ? kFirst : 0) | (readable_ ? kReads : 0) | (writable_ ? kWrites : 0);
-  return {.descriptors = {socket_.get(), page_->descriptor()}, .state = {static_cast<std::byte>(flags)}};
-}
-
-std::unique_ptr<UnixSocketConnection> UnixSocketConnection::adopt(const Handle& handle) {
-  const std::vector<int>& descriptors = handle.descriptors;
-  const bool is_foreign = handle.state.empty();
-  if (descriptors.size() != (is_foreign ? 1 : 2)) throw BadArgument("adopt: a wrong number of descriptors");
-  for (const int descriptor : descriptors) {
-    if (descriptor < 0) throw BadArgument("adopt: a negative descriptor");
-  }
-  const unsigned flags = is_foreign ? kFirst | kReads | kWrites : std::to_integer<unsigned>(handle.state[0]);
-  if (handle.state.size() > 1 || flags >= 2 * kWrites || (flags & (kReads | kWrites)) == 0) {
-    throw BadArgument("adopt: no state of this mechanism's");
-  }
-  auto page = is_foreign ? SealedMemory::make(kPageBytes) : SealedMemory::adopt(descriptors[1], kPageBytes);
-  return std::unique_ptr<UnixSocketConnection>(new UnixSocketConnection(
-      Fd(descriptors[0]), (flags & kReads) != 0, (flags & kWrites) != 0, std::move(page), (flags & kFirst) != 0));
-}
-
-std::unique_ptr<Connection> UnixSocketConnection::admit(Fd socket, const PipeOptions& options) {
-  set_capacity(socket.get(), options);
-  auto page = SealedMemory::make(kPageBytes);
-  pass(socket, {.descriptors = {page->descriptor()}, .state = {}});
-  return std::unique_ptr<Connection>(new UnixSocketConnection(std::move(socket), true, true, std::move(page), true));
-}
-
-std::unique_ptr<Connection> UnixSocketConnection::enter(Fd socket, const PipeOptions& options, Deadline deadline) {
-  set_capacity(socket.get(), options);
-  Handle handle;
-  const Status status = take(socket, 1, handle, deadline);
-  if (status == Status::kTimeout) return nullptr;
-  if (status != Status::kOk) throw_status(status, "connect");
-  Fd file(handle.descriptors[0]);
-  auto page = SealedMemory::adopt(file.get(), kPageBytes);
-  (void)file.release();
-  return std::unique_ptr<Connection>(new UnixSocketConnection(std::move(socket), true, true, std::move(page), false));
 }
 
 void UnixSocketConnection::close() noexcept {
@@ -292,6 +240,7 @@ Status UnixSocketConnection::receive_message(Destination& to, Deadline deadline)
       return lost && status == Status::kEof ? Status::kTruncated : status;
     }
     const std::size_t size = packet.direct + packet.spilled.size();
+    if (packet.header.offset == kWithDescriptors) packet.header.offset = 0;  // the kernel has closed them
     if (packet.header.offset != 0) {
       // The rest of a message whose beginning another process received is nobody's any more.
       if (!begun_ || packet.header.offset != position_ || packet.header.length != length_) continue;

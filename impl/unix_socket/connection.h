@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "api/connection.h"
 #include "core/destination.h"
@@ -27,6 +28,7 @@ class UnixSocketConnection final : public Connection {
       const PipeOptions& options);
   /// Without a state one descriptor, of a connected SOCK_SEQPACKET socket.
   static std::unique_ptr<UnixSocketConnection> adopt(const Handle& handle);
+  static void check(const PipeOptions& options);
   /// The door's socket is the connection; only the pair's page is passed.
   static std::unique_ptr<Connection> admit(Fd socket, const PipeOptions& options);
   static std::unique_ptr<Connection> enter(Fd socket, const PipeOptions& options, Deadline deadline);
@@ -39,6 +41,10 @@ class UnixSocketConnection final : public Connection {
   Status recv_bytes_into(ByteSpan buffer, std::size_t& received, Deadline deadline = Deadline::never(),
                          Bytes* too_long = nullptr) override;
   Status wait_readable(Deadline deadline = Deadline::never()) override;
+  Status send_descriptors(std::span<const int> descriptors, ByteView message,
+                          Deadline deadline = Deadline::never()) override;
+  Status recv_descriptors(std::vector<int>& descriptors, Bytes& message,
+                          Deadline deadline = Deadline::never()) override;
   void close() noexcept override;
   bool closed() const noexcept override { return gate_.closed(); }
   bool readable() const noexcept override { return readable_; }
@@ -53,8 +59,10 @@ class UnixSocketConnection final : public Connection {
   /// In front of every packet. An empty packet could not be told from end of file.
   struct Header {
     std::uint64_t length;  ///< of the whole message
-    std::uint64_t offset;  ///< of this packet's part in it
+    std::uint64_t offset;  ///< of this packet's part in it, or kWithDescriptors
   };
+  /// A message of one packet that carries descriptors.
+  static constexpr std::uint64_t kWithDescriptors = 1ULL << 63;
   static constexpr std::size_t kHeader = 16;
   static_assert(sizeof(Header) == kHeader);
   /// Payload of a packet: what the kernel takes in one block of 16 KiB and 17 pages, less its own bookkeeping.
@@ -64,8 +72,11 @@ class UnixSocketConnection final : public Connection {
 
   /// Per direction, in the pair's page: not 0 if its sender has given up a message half-way and sent nothing since.
   using GivenUp = std::atomic<std::uint32_t>;
+  static constexpr std::size_t kSharedBytes = 2 * sizeof(GivenUp);
 
   UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<SealedMemory> page, bool first);
+
+  static void set_capacity(int socket, const PipeOptions& options);
 
   /// What came in one packet.
   struct Packet {
@@ -90,6 +101,7 @@ class UnixSocketConnection final : public Connection {
 
   Status receive(Destination& to, Deadline deadline);
   Status receive_message(Destination& to, Deadline deadline);
+  Status peek_header(Header& header, Deadline deadline);
   Status receive_packet(Packet& packet, ByteSpan direct, Deadline deadline);
 
   Fd socket_;

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <memory>
-#include <string>
 #include <string_view>
 
 #include "api/capabilities.h"
@@ -10,11 +8,13 @@
 
 namespace crucible {
 
-struct UnixSocket {
+struct UnixSocket : HasDoor<UnixSocket> {
   static constexpr std::string_view kName = "unix_socket";
   static constexpr std::string_view kLimit = "unix_raw";
   static constexpr Capabilities kPipe = {.pollable = true,
                                          .hands_over = true,
+                                         .transferable = true,
+                                         .passes_descriptors = true,
                                          .outlives_sender = true,
                                          .survives_kill = true,
                                          .max_message_bytes = UnixSocketConnection::kMaxMessage,
@@ -22,15 +22,11 @@ struct UnixSocket {
   using Connection = UnixSocketConnection;
 
   static constexpr std::string_view kScheme = "unix";
-  static constexpr DoorKind kDoor = {
-      .mechanism = kName, .scheme = kScheme, .admit = &Connection::admit, .enter = &Connection::enter};
-  static std::unique_ptr<Listener> listen(const std::string& address, const DoorOptions& options) {
-    return open_door(kDoor, address, options);
-  }
-  static std::unique_ptr<crucible::Connection> connect(const std::string& address, const DoorOptions& options,
-                                                       Deadline deadline) {
-    return enter_door(kDoor, address, options, deadline);
-  }
+  static constexpr DoorKind kDoor = {.mechanism = kName,
+                                     .scheme = kScheme,
+                                     .check = &Connection::check,
+                                     .admit = &Connection::admit,
+                                     .enter = &Connection::enter};
 };
 
 }  // namespace crucible
