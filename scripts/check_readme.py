@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Checks that every C++ example of README.md is, to the letter, one of conformance/examples/*.cc, which are compiled and
-run by tests, and that each of those is in README.md. Prints file:line for each fault.
+"""Checks that every C++ example of README.md is, to the letter, one of conformance/examples/*.cc, which tests compile
+and run, and that each of those is in README.md. Prints file:line for each fault.
 """
 import argparse
 import pathlib

@@ -1,7 +1,7 @@
-"""The ratio of every mechanism to its limit: dots with intervals on a log axis, and the targets that are set for them."""
+"""The ratio of every mechanism to its limit: dots with intervals on a log axis, and the targets that are set."""
 from . import conformance, style, summary, targets, text
+from .pipe_cells import PLACEMENT_TITLES as TITLES
 
-TITLES = {"cross": "across two CPUs", "same": "on one CPU", "free": "unpinned"}
 WORKLOADS = (("round_trip", "Round trip: times its limit's, lower is better"),
              ("one_way", "One way: share of its limit's rate, higher is better"))
 PREFERRED_SIZES = (8, 64, 1024, 4096, 65536, 1048576)

@@ -71,8 +71,8 @@ def not_measured(cell, reason):
 
 
 def assemble(lines, missing):
-    """All records of a run; `missing` are (cell, reason) pairs. Of a limit that ran beside several cases of a mechanism,
-    the record with the most samples is kept: the ratios come from each case's own blocks anyway."""
+    """All records of a run; `missing` are (cell, reason) pairs. Of a limit that ran beside several cases of a
+    mechanism, the record with the most samples is kept: the ratios come from each case's own blocks anyway."""
     limits = {}
     for record in filter(None, map(limit_of, lines)):
         key = tuple(record[k] for k in ("primitive", "workload", "name", "wait", "bytes", "placement", "processes"))

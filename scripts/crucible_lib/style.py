@@ -68,7 +68,8 @@ class Canvas:
         self.figure, self.axes = pyplot.subplots(rows, columns, figsize=(width, height), squeeze=False,
                                                  height_ratios=heights, **options)
         self.figure.subplots_adjust(left=left / width, right=1 - right / width, top=1 - top / height,
-                                    bottom=bottom / height, wspace=gap[0] / panel[0], hspace=gap[1] * rows / sum(heights))
+                                    bottom=bottom / height, wspace=gap[0] / panel[0],
+                                    hspace=gap[1] * rows / sum(heights))
         self.figure.text(0.12 / width, 1 - 0.1 / height, title, fontsize=13, weight="bold", va="top")
         for number, line in enumerate(subtitles):
             self.figure.text(0.12 / width, 1 - (0.38 + number * self.SUBTITLE_IN) / height, line, fontsize=8.5,

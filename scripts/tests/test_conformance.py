@@ -158,12 +158,11 @@ class Variants(unittest.TestCase):
 
 
 class Filters(unittest.TestCase):
-    def test_what_is_timed_runs_alone(self):
-        self.assertEqual(conformance._filters("*"), ("*-*Timing.*", "*Timing.*"))
-        self.assertEqual(conformance._filters("-*Kill*"), ("-*Kill*:*Timing.*", "*Timing.*-*Kill*"))
+    def test_what_is_timed_or_spins_runs_alone(self):
+        self.assertEqual(conformance._filters("*"), ("-*Timing.*:*_spin", "*Timing.*:*_spin"))
 
     def test_what_the_profile_leaves_out_stays_out(self):
-        self.assertEqual(conformance._filters("-*Kill*:*Timing*"), ("-*Kill*:*Timing*", None))
+        self.assertEqual(conformance._filters("-*Kill*"), ("-*Kill*:*Timing.*:*_spin", "*Timing.*:*_spin-*Kill*"))
 
 
 class Standing(unittest.TestCase):
@@ -211,7 +210,7 @@ class Shards(support.TreeCase):
     def test_timed_tests_have_a_process_of_their_own(self):
         parts, _, _ = self.run_suites("*", 4)
         self.assertEqual([part.report.name for part in parts["process_test"]],
-                         ["process_test.xml", "process_test-timing.xml"])
+                         ["process_test.xml", "process_test-alone.xml"])
 
     def test_a_missing_binary_is_told(self):
         (self.root / "build/release/conformance/codec_test").unlink()
