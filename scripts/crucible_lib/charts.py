@@ -1,16 +1,11 @@
 """The charts of a run, each from its results alone. MEASURING: the question is the title; dots on log axes."""
 from matplotlib import pyplot
 
-from . import conformance, matrix_chart, ratio_chart, records, style, summary, text
+from . import conformance, matrix_chart, overview_chart, pipe_cells, ratio_chart, records, style, summary
 
 FOLDER = "charts"
-PLACEMENT_TITLES = {"cross": "across two CPUs", "same": "on one CPU", "free": "unpinned"}
-PREFERRED_SIZES = (64, 4096, 65536, 1048576)
 MOST_LIMITS = 3
-FILL_NOTE = " Markers: full, who sleeps at once; half (left), adaptive; half (top), who spins and never sleeps."
 LINE_NOTE = " Lines: solid, who sleeps at once; dash-dotted, adaptive; dashed, who spins and never sleeps."
-STANDING_NOTE = ("(failed), (unchecked): it did not pass the conformance suite, so these numbers are not valid "
-                 "(hatched, or dotted with hollow markers).")
 
 
 def draw(results, run_dir):
@@ -28,125 +23,6 @@ def draw(results, run_dir):
                 for kind in ("svg", "png"):
                     (folder / f"{stem}.{kind}").unlink(missing_ok=True)
     return drawn
-
-
-def _pipe(results, workload, role="mechanism"):
-    found = summary.measured(results, primitive="pipe", workload=workload, call="direct", role=role)
-    return [r for r in found if r["bytes"] > 0]
-
-
-def _placements(found):
-    """Those in which a comparison by size was measured, and not a few cells for a question of their own."""
-    cells = {p: [r for r in found if r["placement"] == p] for p in PLACEMENT_TITLES}
-    wide = [p for p, records in cells.items()
-            if len({r["bytes"] for r in records}) >= 3 and len({r["name"] for r in records}) >= 2]
-    return wide or [p for p, records in cells.items() if records]
-
-
-def _in(placements, found):
-    return [r for r in found if r["placement"] in placements]
-
-
-def _subtitles(results, found, what):
-    samples = [r["metrics"].get("samples", 0) for r in found]
-    counts = f"n = {min(samples):,}" + (f" to {max(samples):,}" if min(samples) != max(samples) else "")
-    example = [results["run"]["example"]] if "example" in results["run"] else []
-    return example + [f"{what}; {counts} per point", _waits(found), summary.machine(results)]
-
-
-def _waits(found):
-    """How each mechanism that has a choice waits, and that the others sleep in the kernel."""
-    choices = {}
-    for record in found:
-        if record["wait"] != "kernel":
-            choices.setdefault(record["name"], set()).add(record["wait"])
-    words = [f"{name} by {', '.join(sorted(waits, reverse=True))} as its label says" for name, waits in
-             sorted(choices.items())]
-    return "Waits: " + "; ".join(words + ["the others in the kernel" if words else "in the kernel"])
-
-
-def _label(results, record):
-    note = {"failed": " (failed)", "unchecked": " (unchecked)", "passed": ""}
-    return summary.label(record) + note[conformance.standing(results, record)]
-
-
-def _gaps(results, workload):
-    return [r for r in results["records"] if r["role"] == "mechanism" and r["primitive"] == "pipe"
-            and r["workload"] == workload and r["call"] == "direct" and "metrics" not in r]
-
-
-def _some_sizes(sizes):
-    """At most four, those that people ask for where they were measured."""
-    sizes = sorted(sizes)
-    if len(sizes) <= 4:
-        return sizes
-    chosen = [s for s in PREFERRED_SIZES if s in sizes]
-    return chosen if len(chosen) >= 3 else [sizes[round(i * (len(sizes) - 1) / 3)] for i in range(4)]
-
-
-def overview(results):
-    found = [r for r in _pipe(results, "round_trip") if "latency_p50_ns" in r["metrics"]]
-    if not found:
-        return None
-    placements, gaps = _placements(found), _gaps(results, "round_trip")
-    found = _in(placements, found)
-    sizes = _some_sizes({r["bytes"] for r in found})
-    limits = {(records.subject_of(r), r["wait"], r["bytes"], r["placement"]): r
-              for r in _pipe(results, "round_trip", "limit")}
-    most = max(len({_label(results, r) for r in found + gaps if (r["bytes"], r["placement"]) == (size, place)})
-               for size in sizes for place in placements)
-    canvas = style.Canvas(
-        len(sizes), len(placements), (3.2, 0.2 + 0.24 * most), "How long does a round trip take?",
-        _subtitles(results, found, "Round trip of one message each way, log scale, lower is better"),
-        ["● p50   ○ p99, where at least 10 samples lie beyond it   | p50 of its limit: the same work in raw code",
-         "Sorted by p50 in each panel." + FILL_NOTE * any(r["wait"] != "kernel" for r in found)]
-        + [STANDING_NOTE] * any(conformance.standing(results, r) != "passed" for r in found),
-        left=1.55, right=0.35, gap=(1.6, 0.6), least_width=7.2, sharex="col")
-    for row, size in enumerate(sizes):
-        for column, place in enumerate(placements):
-            cell = [r for r in found if (r["bytes"], r["placement"]) == (size, place)]
-            missing = [r for r in gaps if (r["bytes"], r["placement"]) == (size, place)]
-            _overview_panel(results, canvas.axes[row][column], cell, missing, limits)
-            canvas.axes[row][column].set_title(f"{text.size(size)}, {PLACEMENT_TITLES[place]}", loc="left")
-    for column in range(len(placements)):
-        low, high = canvas.axes[0][column].get_xlim()
-        for row in range(len(sizes)):
-            canvas.axes[row][column].set_xlim(low / 1.15, high * 1.15)
-        style.log_ticks(canvas.axes[0][column].xaxis, style.plain_nanoseconds)
-    return canvas
-
-
-def _overview_panel(results, axis, cell, missing, limits):
-    axis.set_xscale("log")
-    cell = sorted(cell, key=lambda r: r["metrics"]["latency_p50_ns"])
-    for y, record in enumerate(cell):
-        colour, marker = style.of(record["name"])
-        p50, p99 = record["metrics"]["latency_p50_ns"], record["metrics"].get("latency_p99_ns")
-        if p99:
-            axis.plot([p50, p99], [y, y], color=colour, linewidth=1.2)
-            axis.plot([p99], [y], marker, color=colour, markerfacecolor="white", markersize=6)
-        axis.plot([p50], [y], marker, color=colour, markersize=7, fillstyle=style.FILLS[record["wait"]],
-                  markerfacecoloralt="white")
-        limit = limits.get((record["name"], record["wait"], record["bytes"], record["placement"]))
-        if limit and "latency_p50_ns" in limit["metrics"]:
-            axis.plot([limit["metrics"]["latency_p50_ns"]], [y], "|", color=style.GREY, markersize=15,
-                      markeredgewidth=2)
-        if conformance.standing(results, record) != "passed":
-            axis.axhspan(y - 0.45, y + 0.45, facecolor="none", edgecolor="#999999", hatch="////", linewidth=0)
-    for y, record in enumerate(missing, start=len(cell)):
-        words = "unsupported" if "unsupported" in record else "not measured"
-        axis.text(0.02, y, f"{words}: {_shortened(record.get('unsupported') or record['not_measured'])}", va="center",
-                  transform=axis.get_yaxis_transform(), style="italic", color=style.GREY, fontsize=8)
-    names = [_label(results, r) for r in cell] + [summary.label(r) for r in missing]
-    axis.set_yticks(range(len(names)), names)
-    axis.set_ylim(max(len(names), 1) - 0.4, -0.6)
-    axis.grid(axis="y", visible=False)
-    axis.tick_params(axis="y", length=0)
-    axis.tick_params(axis="x", labelbottom=True)
-
-
-def _shortened(reason, most=34):
-    return reason if len(reason) <= most else reason[:most - 1] + "…"
 
 
 def _series(found):
@@ -173,7 +49,7 @@ def _curves(results, axis, found, value, band):
         axis.plot(x, y, linestyle=style.LINES[line[0]["wait"]] if valid else ":", linewidth=1.5, marker=marker,
                   markersize=5.5, color=colour, markerfacecolor=colour if valid else "white",
                   fillstyle=style.FILLS[line[0]["wait"]], markerfacecoloralt="white")
-        ends.append((y[-1], _label(results, line[0]), colour))
+        ends.append((y[-1], pipe_cells.label(results, line[0]), colour))
     return ends
 
 
@@ -206,16 +82,16 @@ def _mark_gaps(axis, gaps, sizes):
 
 
 def latency_by_size(results):
-    found = [r for r in _pipe(results, "round_trip") if "latency_p50_ns" in r["metrics"]]
+    found = [r for r in pipe_cells.pipe(results, "round_trip") if "latency_p50_ns" in r["metrics"]]
     if not found:
         return None
-    limits = [r for r in _pipe(results, "round_trip", "limit") if "latency_p50_ns" in r["metrics"]]
-    placements, gaps = _placements(found), _gaps(results, "round_trip")
-    found, limits = _in(placements, found), _in(placements, limits)
+    limits = [r for r in pipe_cells.pipe(results, "round_trip", "limit") if "latency_p50_ns" in r["metrics"]]
+    placements, gaps = pipe_cells.placements(found), pipe_cells.gaps(results, "round_trip")
+    found, limits = pipe_cells.within(placements, found), pipe_cells.within(placements, limits)
     sizes = {r["bytes"] for r in found}
     canvas = style.Canvas(
         1, len(placements), (3.9, 3.6), "How does latency grow with the size of a message?",
-        _subtitles(results, found, "Round trip: line at p50, band up to p90; log scale, lower is better"),
+        pipe_cells.subtitles(results, found, "Round trip: line at p50, band up to p90; log scale, lower is better"),
         _notes(results, found, gaps, limits), gap=(2.05, 0.7), left=0.9, right=1.6, least_width=7.2)
 
     def value(record):
@@ -231,23 +107,23 @@ def latency_by_size(results):
         ends = _limit_curves(axis, here, value)
         ends += _curves(results, axis, [r for r in found if r["placement"] == place], value, band)
         _finish(axis, sizes, _partial(gaps, found, place), style.plain_nanoseconds, ends)
-        axis.set_title(PLACEMENT_TITLES[place], loc="left")
+        axis.set_title(pipe_cells.PLACEMENT_TITLES[place], loc="left")
     return canvas
 
 
 def throughput_by_size(results):
-    found = [r for r in _pipe(results, "one_way") if "messages_per_s" in r["metrics"]]
+    found = [r for r in pipe_cells.pipe(results, "one_way") if "messages_per_s" in r["metrics"]]
     if not found:
         return None
-    limits = [r for r in _pipe(results, "one_way", "limit") if "messages_per_s" in r["metrics"]]
-    placements, gaps = _placements(found), _gaps(results, "one_way")
-    found, limits = _in(placements, found), _in(placements, limits)
+    limits = [r for r in pipe_cells.pipe(results, "one_way", "limit") if "messages_per_s" in r["metrics"]]
+    placements, gaps = pipe_cells.placements(found), pipe_cells.gaps(results, "one_way")
+    found, limits = pipe_cells.within(placements, found), pipe_cells.within(placements, limits)
     sizes = {r["bytes"] for r in found}
     roof = [r for r in summary.measured(results, role="limit", workload="memcpy") if r["bytes"] in sizes]
     canvas = style.Canvas(
         len(placements), 2, (3.7, 2.9), "How much can be sent one way?",
-        _subtitles(results, found, "Messages and bytes per second received and verified, log scale, higher is better; "
-                   "band: 95 % interval over blocks"),
+        pipe_cells.subtitles(results, found, "Messages and bytes per second received and verified, log scale, higher is "
+                             "better; band: 95 % interval over blocks"),
         _notes(results, found, gaps, limits)
         + ["memcpy: what one core copies, its source and target in cache (hot) or not (cold)."] * bool(roof),
         gap=(2.45, 0.75), right=1.6)
@@ -275,17 +151,17 @@ def throughput_by_size(results):
                 ends += _limit_curves(axis, roof, value)
             ends += _curves(results, axis, [r for r in found if r["placement"] == place], value, scaled_band(value))
             _finish(axis, sizes, _partial(gaps, found, place), form, ends)
-            axis.set_title(f"{PLACEMENT_TITLES[place]}: {unit}", loc="left")
+            axis.set_title(f"{pipe_cells.PLACEMENT_TITLES[place]}: {unit}", loc="left")
     return canvas
 
 
 def _notes(results, found, gaps, limits):
     """What the reader of a line chart must know besides its subtitle."""
     names, drawn = {r["name"] for r in gaps}, {r["name"] for r in found}
-    most = max(len(_series([r for r in limits if r["placement"] == p])) for p in _placements(found))
+    most = max(len(_series([r for r in limits if r["placement"] == p])) for p in pipe_cells.placements(found))
     notes = []
     if any(r["wait"] != "kernel" for r in found):
-        notes.append((LINE_NOTE + FILL_NOTE).strip())
+        notes.append((LINE_NOTE + pipe_cells.FILL_NOTE).strip())
     if most <= MOST_LIMITS:
         notes.append("Grey, dashed: limits, the same work in raw code, measured in between in the same run: "
                      + ", ".join(sorted({r["limit"] for r in found if "limit" in r})) + ".")
@@ -296,7 +172,7 @@ def _notes(results, found, gaps, limits):
     if names - drawn:
         notes.append(f"Not measured at all: {', '.join(sorted(names - drawn))}; the report says why.")
     if any(conformance.standing(results, r) != "passed" for r in found):
-        notes.append(STANDING_NOTE)
+        notes.append(pipe_cells.STANDING_NOTE)
     return notes
 
 
@@ -309,7 +185,7 @@ def _finish(axis, sizes, gaps, form, ends):
 
 
 CHARTS = (
-    ("overview", "How long does a round trip take?", overview),
+    ("overview", "How long does a round trip take?", overview_chart.overview),
     ("latency_by_size", "How does latency grow with the size of a message?", latency_by_size),
     ("throughput_by_size", "How much can be sent one way?", throughput_by_size),
     ("ratio_to_limit", "How close does each mechanism come to its limit?", ratio_chart.ratio_to_limit),

@@ -58,14 +58,15 @@ def make_parser():
         "profiles:\n" + "\n".join(f"  {name:6} {entry['about']}" for name, entry in profiles.items()) + "\n\n"
         "Ctrl-C keeps what was measured: the rest is marked as interrupted, and the report is written.",
         "examples:\n"
-        "  scripts/crucible run                                        five minutes, then open report.html\n"
+        "  scripts/crucible run                                        about eight minutes, then open report.html\n"
         "  scripts/crucible run full --dry-run                         what would be measured, how long it takes\n"
         "  scripts/crucible run --only 'round_trip/.*/same' --sizes 8,4K,1M\n\n" + STATUS + "\n130: interrupted.")
     run.add_argument("profile", nargs="?", choices=list(profiles), default="quick", help="default: %(default)s")
     run.add_argument("--out", type=pathlib.Path, metavar="DIR",
                      help="write here, a new or empty folder, instead of results/<UTC time>-<host>-<commit>")
     run.add_argument("--only", type=_pattern, metavar="REGEX", help="measure only cases whose name, such as "
-                     "pipe/round_trip/unix_socket/64/cross/kernel/direct, contains a match; the time saved goes to them")
+                     "pipe/round_trip/unix_socket/64/cross/kernel/direct, contains a match; the time saved goes "
+                     "to them")
     run.add_argument("--sizes", type=_sizes, metavar="LIST", help="message sizes instead of the profile's, as 8,4K,1M")
     run.add_argument("--dry-run", action="store_true", help="print the plan and its duration, do nothing")
     run.add_argument("--host", default=platform.node() or "unknown", metavar="NAME",

@@ -22,8 +22,8 @@ _SKIP = re.compile(r"MAY\((\w+)\):\s*(.*)", re.DOTALL)
 # How a test says that this machine, and not the mechanism, is why it did not run.
 _NEEDS = "needs "
 _WORST_FIRST = ("failed", "passed", "skipped", "not run")
-# Suites whose tests hold upper time limits: they have the machine to themselves.
-_TIMED = "*Timing.*"
+# Tests that have the machine to themselves: those with upper time limits, and spinners, who would take it from others.
+_ALONE = "*Timing.*:*_spin"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +55,9 @@ def clauses(root=ROOT):
 
 
 def _filters(gtest_filter):
-    """(of what may run side by side, of what is timed and runs alone); the second None if it is left out."""
-    chosen, _, left_out = gtest_filter.partition("-")
-    untimed = f"{chosen}-{left_out}:{_TIMED}" if left_out else f"{chosen}-{_TIMED}"
-    if chosen not in ("", "*") or _TIMED in left_out.split(":") or "*Timing*" in left_out.split(":"):
-        return gtest_filter, None
-    return untimed, f"{_TIMED}-{left_out}" if left_out else _TIMED
+    """(of what may run side by side, of what runs alone) for "*", or "-" and what is left out."""
+    left_out = gtest_filter.partition("-")[2]
+    return (f"-{left_out}:{_ALONE}", f"{_ALONE}-{left_out}") if left_out else (f"-{_ALONE}", _ALONE)
 
 
 def _names(binary, gtest_filter):
@@ -89,7 +86,7 @@ def _commands(build_dir, raw_dir, names, gtest_filter, at_once):
         shards = max(1, min(at_once, count // FEWEST_IN_A_SHARD))
         for shard in range(shards if count else 0):
             stem = raw_dir / (name + (f"-{shard + 1}of{shards}" if shards > 1 else "")
-                              + ("-timing" if gtest_filter.startswith(_TIMED) else ""))
+                              + ("-alone" if gtest_filter.startswith(_ALONE) else ""))
             report = stem.with_name(stem.name + ".xml")
             argv = [str(binary), f"--gtest_filter={gtest_filter}", f"--gtest_output=xml:{report}"]
             environment = {"GTEST_TOTAL_SHARDS": str(shards), "GTEST_SHARD_INDEX": str(shard)}
@@ -101,7 +98,7 @@ def _commands(build_dir, raw_dir, names, gtest_filter, at_once):
 def run(build_dir, raw_dir, gtest_filter, planned_s, tick=None, at_once=None):
     """Runs every suite, each in `at_once` processes; what they left per suite, None for a missing binary.
 
-    What has upper time limits runs after that, alone.
+    What has upper time limits, or spins, runs after that, alone.
     """
     raw_dir.mkdir(parents=True, exist_ok=True)
     at_once = at_once or min(16, 2 * len(os.sched_getaffinity(0)))  # most tests wait most of the time
@@ -109,7 +106,7 @@ def run(build_dir, raw_dir, gtest_filter, planned_s, tick=None, at_once=None):
     there = [name for name in names if (build_dir / "conformance" / name).exists()]
     parts = {name: [] if name in there else None for name in names}
     for chosen, processes in zip(_filters(gtest_filter), (at_once, 1)):
-        commands = _commands(build_dir, raw_dir, there, chosen, processes) if chosen else []
+        commands = _commands(build_dir, raw_dir, there, chosen, processes)
         ended = child.run_all([command for _, _, command in commands], processes, 60 + 10 * planned_s, tick)
         for (name, report, _), end in zip(commands, ended):
             parts[name].append(Part(report, end))

@@ -10,7 +10,7 @@ from . import project
 
 NOT_VISIBLE = "not visible"
 _LIBRARIES = ("libc6", "libbenchmark-dev", "libgtest-dev", "libboost-dev", "libmsgpack-cxx-dev", "libsodium-dev",
-              "python3-matplotlib", "python3-scipy")
+              "libzmq3-dev", "cppzmq-dev", "python3-matplotlib", "python3-scipy")
 _CPUS = pathlib.Path("/sys/devices/system/cpu")
 
 

@@ -1,7 +1,7 @@
-"""The ratio of every mechanism to its limit: dots with intervals on a log axis, and the targets that are set for them."""
+"""The ratio of every mechanism to its limit: dots with intervals on a log axis, and the targets that are set."""
 from . import conformance, style, summary, targets, text
+from .pipe_cells import PLACEMENT_TITLES as TITLES
 
-TITLES = {"cross": "across two CPUs", "same": "on one CPU", "free": "unpinned"}
 WORKLOADS = (("round_trip", "Round trip: times its limit's, lower is better"),
              ("one_way", "One way: share of its limit's rate, higher is better"))
 PREFERRED_SIZES = (8, 64, 1024, 4096, 65536, 1048576)
@@ -95,7 +95,8 @@ def _dot(axis, record, y, valid):
     ratio = record["ratio_to_limit"]
     if ratio["low"] is not None:
         axis.plot([ratio["low"], ratio["high"]], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt", alpha=0.6)
-    axis.plot([ratio["median"]], [y], marker, color=colour, markersize=4.6, markerfacecolor=colour if valid else "white",
+    axis.plot([ratio["median"]], [y], marker, color=colour, markersize=4.6,
+              markerfacecolor=colour if valid else "white",
               fillstyle=style.FILLS[record["wait"]] if valid else "full", markerfacecoloralt="white")
 
 

@@ -19,9 +19,25 @@ def median_with_interval(values):
     values = numpy.asarray(values, dtype=float)
     entry = {"median": float(numpy.median(values)), "low": None, "high": None, "blocks": int(values.size)}
     if values.size >= FEWEST_BLOCKS:
-        interval = stats.bootstrap((values,), numpy.median, confidence_level=0.95, n_resamples=RESAMPLES, batch=100,
-                                   method="percentile", random_state=numpy.random.default_rng(SEED))
-        entry["low"], entry["high"] = (float(edge) for edge in interval.confidence_interval)
+        entry["low"], entry["high"] = _edges(values, numpy.median)
+    return entry
+
+
+def _edges(values, statistic):
+    interval = stats.bootstrap((values,), statistic, confidence_level=0.95, n_resamples=RESAMPLES, batch=100,
+                               method="percentile", random_state=numpy.random.default_rng(SEED))
+    return tuple(float(edge) for edge in interval.confidence_interval)
+
+
+def share_interval(blocks, share):
+    """The 95 % interval of a share of CPU that a whole case used, from what its blocks did: {low, high, blocks}."""
+    used = numpy.asarray(blocks["subject_ns"], dtype=float)
+    entry = {"low": None, "high": None, "blocks": int(used.size)}
+    if used.size >= FEWEST_BLOCKS:
+        # A mean and no median: who sleeps uses nothing in most blocks, and all that it uses in a few.
+        edges = _edges(used, numpy.mean) if used.any() else (0.0, 0.0)
+        scale = share / float(used.mean()) if used.any() else 0.0
+        entry["low"], entry["high"] = (edge * scale for edge in edges)
     return entry
 
 

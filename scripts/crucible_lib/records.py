@@ -29,6 +29,8 @@ def from_line(line):
         record["quantity"] = blocks["quantity"]
     if blocks.get("subject_ns"):
         record["ns_per_operation"] = ratios.ns_per_operation(blocks, "subject")
+    if blocks.get("quantity") == "cpu" and "cpu_percent" in line["metrics"]:
+        record["intervals"] = {"cpu_percent": ratios.share_interval(blocks, line["metrics"]["cpu_percent"])}
     ratio = paired_ratio(line)
     if ratio:
         record["ratio_to_limit"] = ratio
@@ -69,8 +71,8 @@ def not_measured(cell, reason):
 
 
 def assemble(lines, missing):
-    """All records of a run; `missing` are (cell, reason) pairs. Of a limit that ran beside several cases of one mechanism,
-    the record with the most samples is kept: the ratios come from each case's own blocks anyway."""
+    """All records of a run; `missing` are (cell, reason) pairs. Of a limit that ran beside several cases of a
+    mechanism, the record with the most samples is kept: the ratios come from each case's own blocks anyway."""
     limits = {}
     for record in filter(None, map(limit_of, lines)):
         key = tuple(record[k] for k in ("primitive", "workload", "name", "wait", "bytes", "placement", "processes"))

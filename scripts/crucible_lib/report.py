@@ -94,8 +94,8 @@ def render(results, run_dir, drawn):
         results=results, machine=summary.machine(results), heads=heads, rows=rows,
         charts=figures, ratios=ratios, targets=targets.by_mechanism(results), doors=tables.door_table(results),
         cpu=tables.cpu_table(results), capabilities=tables.capability_table(results), subjects=subjects, matrix=matrix,
-        marks=summary.VERDICT_MARK,
-        meanings=summary.VERDICT_MEANING, failed=failed, failed_clauses=conformance.failed_clauses, missing=_missing(results), fairness_keys=keys,
+        marks=summary.VERDICT_MARK, meanings=summary.VERDICT_MEANING, failed=failed,
+        failed_clauses=conformance.failed_clauses, missing=_missing(results), fairness_keys=keys,
         fairness=fairness, environment=list(_flat(results["environment"])), measurements=_measurements(results),
         standing=lambda record: conformance.standing(results, record), colour=lambda name: style.of(name)[0],
         processes=summary.process_rows(results), tests_run=summary.tests_run(results))

@@ -62,12 +62,14 @@ class Canvas:
         notes = [part for line in notes for part in _wrapped(line, width)]
         top = 0.75 + self.SUBTITLE_IN * len(subtitles)
         bottom = 0.62 + self.NOTE_IN * len(notes)
-        heights = [panel[1] * ratio / max(height_ratios) for ratio in height_ratios] if height_ratios else [panel[1]] * rows
+        shares = height_ratios or [1] * rows
+        heights = [panel[1] * share / max(shares) for share in shares]
         height = top + bottom + sum(heights) + (rows - 1) * gap[1]
         self.figure, self.axes = pyplot.subplots(rows, columns, figsize=(width, height), squeeze=False,
                                                  height_ratios=heights, **options)
         self.figure.subplots_adjust(left=left / width, right=1 - right / width, top=1 - top / height,
-                                    bottom=bottom / height, wspace=gap[0] / panel[0], hspace=gap[1] * rows / sum(heights))
+                                    bottom=bottom / height, wspace=gap[0] / panel[0],
+                                    hspace=gap[1] * rows / sum(heights))
         self.figure.text(0.12 / width, 1 - 0.1 / height, title, fontsize=13, weight="bold", va="top")
         for number, line in enumerate(subtitles):
             self.figure.text(0.12 / width, 1 - (0.38 + number * self.SUBTITLE_IN) / height, line, fontsize=8.5,

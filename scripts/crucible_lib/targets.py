@@ -30,12 +30,8 @@ def value_of(record, target):
     value = record["metrics"].get(target["metric"])
     if value is None:
         return None
-    # A figure of the whole case; its interval is that of the median block, drawn around it.
-    block = record.get("ns_per_operation") or {"median": 0, "low": None, "high": None, "blocks": 0}
-    if block["low"] is None or not block["median"]:
-        return {"median": value, "low": None, "high": None, "blocks": block["blocks"]}
-    return {"median": value, "low": value * block["low"] / block["median"],
-            "high": value * block["high"] / block["median"], "blocks": block["blocks"]}
+    unknown = {"low": None, "high": None, "blocks": 0}
+    return {"median": value, **record.get("intervals", {}).get(target["metric"], unknown)}
 
 
 def better(record, target=None):

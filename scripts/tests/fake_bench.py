@@ -33,7 +33,7 @@ def cases(program, sizes):
         return ["process/start_join/fork/0/free/kernel/direct/manual_time"]
     if program == "door_bench":
         return [f"door/{workload}/{name}/{64 if 'echo' in workload or 'first' in workload else 0}/{placement}/{wait}/"
-                "direct/manual_time" for workload in DOOR for name, wait in series for placement in PLACEMENT_NS]
+                "virtual/manual_time" for workload in DOOR for name, wait in series for placement in PLACEMENT_NS]
     found = [f"pipe/{workload}/{name}/{size}/{placement}/{wait}/direct/manual_time" for workload in PIPE
              for name, wait in series for size in sizes for placement in PLACEMENT_NS]
     found += [f"pipe/memcpy/{name}/{size}/same/kernel/direct/manual_time" for name in ("memcpy_hot", "memcpy_cold")
@@ -105,6 +105,8 @@ def record(case):
         blocks["limit_ns"].append(200 * limit_ns * noise)
         blocks["subject_ns"].append(200 * limit_ns * noise * (factor + generator.gauss(0, 0.02)))
         blocks["order"].append(generator.randrange(2))
+    if workload == "idle":
+        blocks["limit_cpu_ns"] = blocks.pop("limit_ns")  # both sides may have used none: no ratio
     return {**line, "metrics": metrics(workload, size, limit_ns * factor, generator),
             "limit": limit_name(workload, name, placement),
             "limit_metrics": metrics(workload, size, limit_ns, generator), "blocks": blocks,

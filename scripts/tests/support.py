@@ -55,7 +55,8 @@ def crucible(root, *arguments, **environment):
 def mechanism_row(name):
     """As a build's mechanisms.json has it."""
     ring = name == "shm_ring"
-    return {"scheme": name.split("_")[0], "reads_ahead": not ring, "waits": ["adaptive", "spin", "block"] if ring else [],
+    return {"scheme": name.split("_")[0], "reads_ahead": not ring,
+            "waits": ["adaptive", "spin", "block"] if ring else [],
             "capabilities": {"pipe": {"pollable": not ring, "zero_copy": ring, "survives_kill": name != "boost_ipc",
                                       "passes_descriptors": name == "unix_socket",
                                       "max_message_bytes": 1 << 22 if name == "boost_ipc" else 1 << 32,

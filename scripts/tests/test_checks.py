@@ -7,6 +7,7 @@ import unittest
 import support  # noqa: F401  (sets the path)
 import check_clauses
 import check_layers
+import check_readme
 
 
 class Tree(unittest.TestCase):
@@ -65,6 +66,18 @@ class Layers(Tree):
         self.assert_one("impl/posix_pipe/connection.cc", '"unix_socket/frame.h"',
                         "mechanism:posix_pipe must not know the mechanism unix_socket")
 
+    def test_one_folder_may_bring_several_mechanisms(self):
+        self.write("impl/CMakeLists.txt", "crucible_mechanism(posix_pipe P)", "crucible_mechanism(zeromq Ipc Tcp)",
+                   "crucible_mechanism(zeromq Tcp)")
+        self.write("impl/zeromq/mechanism.h", '#include "zeromq/connection.h"', "#include <zmq.hpp>")
+        self.write("impl/zeromq/connection.h", '#include "core/fd.h"')
+        self.assertEqual(self.run_check(check_layers), (0, []))
+
+    def test_a_mechanism_in_a_shared_folder_is_as_private(self):
+        self.write("impl/CMakeLists.txt", "crucible_mechanism(posix_pipe P)", "crucible_mechanism(zeromq Ipc)")
+        self.write("impl/zeromq/mechanism.h", "")
+        self.assert_one("impl/posix_pipe/connection.cc", '"zeromq/mechanism.h"', "must not know the mechanism zeromq")
+
     def test_a_detour_by_relative_path_is_seen(self):
         self.assert_one("impl/posix_pipe/connection.cc", '"../unix_socket/frame.h"', "unix_socket")
 
@@ -119,6 +132,26 @@ class Clauses(Tree):
         self.write("conformance/support_test.cc", "TEST(Watchdog, Bites) {}")
         self.write("conformance/capabilities_test.cc", "TEST(Capabilities, AreAsReviewed) {}")
         self.assertEqual(self.run_check(check_clauses), (0, []))
+
+
+class Readme(Tree):
+    def setUp(self):
+        super().setUp()
+        self.write("conformance/examples/pipe.cc", "int main() {", "}")
+
+    def test_an_example_is_shown_as_it_is_compiled(self):
+        self.write("README.md", "# Crucible", "```cpp", "int main() {", "}", "```")
+        self.assertEqual(self.run_check(check_readme), (0, []))
+
+    def test_an_example_that_nobody_compiles_is_found(self):
+        self.write("README.md", "```cpp", "int main() {", "}", "```", "", "```cpp", "int main() {}", "```")
+        self.assertEqual(self.run_check(check_readme),
+                         (1, ["README.md:7: this example is not one of conformance/examples"]))
+
+    def test_an_example_that_nobody_sees_is_found(self):
+        self.write("README.md", "# Crucible")
+        self.assertEqual(self.run_check(check_readme),
+                         (1, ["conformance/examples/pipe.cc:1: README.md does not show this example"]))
 
 
 if __name__ == "__main__":

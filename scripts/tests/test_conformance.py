@@ -107,7 +107,8 @@ class Judging(unittest.TestCase):
     def test_one_skipped_test_of_a_proven_must_clause_is_only_told(self):
         entry = self.judge(("P1", "skipped", "x.cc:1\nneeds 5 GiB"), ("P1", "passed", ""))
         self.assertEqual((entry["failed"], entry["must_passed"]), ([], 1))
-        self.assertEqual(entry["skipped"], [{"clause": "P1", "capability": None, "reason": "needs 5 GiB", "variants": "default"}])
+        self.assertEqual(entry["skipped"], [{"clause": "P1", "capability": None, "reason": "needs 5 GiB",
+                                             "variants": "default"}])
 
     def test_a_failure_outside_of_the_clauses_counts_against_its_mechanism(self):
         entry = self.judge(("T6", "failed", "no end of file"))
@@ -128,7 +129,8 @@ class Variants(unittest.TestCase):
         return conformance.judge(made, known())["posix_pipe"]
 
     def test_the_suffix_names_the_variant(self):
-        for suffix, expected in (("posix_pipe", ("posix_pipe", "default")), ("posix_pipe_named", ("posix_pipe", "named")),
+        for suffix, expected in (("posix_pipe", ("posix_pipe", "default")),
+                                 ("posix_pipe_named", ("posix_pipe", "named")),
                                  ("zeromq_ipc_spin", ("zeromq_ipc", "spin")),
                                  ("zeromq_ipc_ng", ("zeromq_ipc_ng", "default")),
                                  ("zeromq_ipc_ng_ahead", ("zeromq_ipc_ng", "ahead")), ("0", ("pipe", "default"))):
@@ -156,12 +158,11 @@ class Variants(unittest.TestCase):
 
 
 class Filters(unittest.TestCase):
-    def test_what_is_timed_runs_alone(self):
-        self.assertEqual(conformance._filters("*"), ("*-*Timing.*", "*Timing.*"))
-        self.assertEqual(conformance._filters("-*Kill*"), ("-*Kill*:*Timing.*", "*Timing.*-*Kill*"))
+    def test_what_is_timed_or_spins_runs_alone(self):
+        self.assertEqual(conformance._filters("*"), ("-*Timing.*:*_spin", "*Timing.*:*_spin"))
 
     def test_what_the_profile_leaves_out_stays_out(self):
-        self.assertEqual(conformance._filters("-*Kill*:*Timing*"), ("-*Kill*:*Timing*", None))
+        self.assertEqual(conformance._filters("-*Kill*"), ("-*Kill*:*Timing.*:*_spin", "*Timing.*:*_spin-*Kill*"))
 
 
 class Standing(unittest.TestCase):
@@ -209,7 +210,7 @@ class Shards(support.TreeCase):
     def test_timed_tests_have_a_process_of_their_own(self):
         parts, _, _ = self.run_suites("*", 4)
         self.assertEqual([part.report.name for part in parts["process_test"]],
-                         ["process_test.xml", "process_test-timing.xml"])
+                         ["process_test.xml", "process_test-alone.xml"])
 
     def test_a_missing_binary_is_told(self):
         (self.root / "build/release/conformance/codec_test").unlink()

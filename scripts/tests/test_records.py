@@ -80,9 +80,18 @@ class Records(unittest.TestCase):
         record, limit = records.assemble([line("pipe/paced/shm_ring/48/free/adaptive/direct")], [])
         self.assertEqual((record["quantity"], limit["quantity"]), ("cpu", "cpu"))
 
+    def test_a_share_of_cpu_has_the_interval_of_its_blocks(self):
+        idle = line("pipe/idle/shm_ring/8/free/adaptive/direct")
+        share = idle["metrics"]["cpu_percent"]
+        found = records.from_line(idle)["intervals"]["cpu_percent"]
+        self.assertTrue(found["low"] < share < found["high"] < 1.2 * share, (share, found))
+        idle["blocks"]["subject_ns"], idle["metrics"]["cpu_percent"] = [0] * 30, 0.0
+        self.assertEqual(records.from_line(idle)["intervals"]["cpu_percent"], {"low": 0, "high": 0, "blocks": 30})
+
     def test_a_limit_that_took_nothing_gives_no_ratio(self):
         idle = line("pipe/idle/shm_ring/8/free/adaptive/direct")
-        idle["blocks"]["limit_ns"] = [0] * len(idle["blocks"]["limit_ns"])
+        idle["blocks"]["limit_ns"] = idle["blocks"].pop("limit_cpu_ns")
+        idle["blocks"]["limit_ns"][3] = 0
         self.assertNotIn("ratio_to_limit", records.from_line(idle))
 
     def test_what_was_not_measured_is_a_record_with_its_reason(self):
@@ -131,8 +140,8 @@ class Example(unittest.TestCase):
 
 
 class Targets(unittest.TestCase):
-    RECORD = {"primitive": "pipe", "workload": "round_trip", "role": "mechanism", "name": "posix_pipe", "call": "direct",
-              "placement": "same", "wait": "kernel", "bytes": 64}
+    RECORD = {"primitive": "pipe", "workload": "round_trip", "role": "mechanism", "name": "posix_pipe",
+              "call": "direct", "placement": "same", "wait": "kernel", "bytes": 64}
 
     def verdict(self, median, low, high, workload="round_trip", **target):
         ratio = {"median": median, "low": low, "high": high, "blocks": 50}
@@ -147,11 +156,11 @@ class Targets(unittest.TestCase):
 
     def test_a_metric_can_be_what_is_held(self):
         record = {**self.RECORD, "workload": "idle", "metrics": {"cpu_percent": 0.04},
-                  "ns_per_operation": {"median": 100.0, "low": 75.0, "high": 150.0, "blocks": 30}}
+                  "intervals": {"cpu_percent": {"low": 0.03, "high": 0.06, "blocks": 30}}}
         target = targets.of(record, targets.load())
         self.assertEqual((target["id"], targets.verdict(record, target)), ("B1", "reached"))
         self.assertEqual(targets.value_of(record, target)["high"], 0.06)
-        record["metrics"]["cpu_percent"] = 0.2
+        record["intervals"]["cpu_percent"].update(low=0.11, high=0.2)
         self.assertEqual(targets.verdict(record, target), "missed")
 
     def target(self, **changed):

@@ -108,7 +108,8 @@ class Refused(support.TreeCase):
         self.assertEqual(self.crucible("list", "mechanisms").stdout.split(), ["zeromq_ipc", "zeromq_tcp"])
 
     def test_what_was_not_built_is_known_by_the_reviewed_table(self):
-        (self.root / "impl/CMakeLists.txt").write_text("crucible_mechanism(posix_pipe P)\ncrucible_mechanism(zeromq Z)\n")
+        (self.root / "impl/CMakeLists.txt").write_text("crucible_mechanism(posix_pipe P)\n"
+                                                       "crucible_mechanism(zeromq Z)\n")
         (self.root / "conformance/capabilities.json").write_text('{"zeromq_ipc": {}, "zeromq_tcp": {}, "nng": {}}')
         support.write_table(self.root, ["posix_pipe"])
         self.assertEqual(self.crucible("list", "mechanisms").stdout.split(), ["posix_pipe", "zeromq_ipc", "zeromq_tcp"])
@@ -169,6 +170,31 @@ class Child(unittest.TestCase):
         self.run_shell(f"sleep 60 & echo $! > {self.folder}/pid", 10)
         self.assert_gone(int((self.folder / "pid").read_text()))
 
+    def both_ends_of_a_fifo(self, at_once, timeout_s):
+        """How a writer and a reader ended, which need each other to get on."""
+        os.mkfifo(self.folder / "fifo")
+        scripts = (f"echo $WORD > {self.folder}/fifo; exit 3", f"read word < {self.folder}/fifo; test $word = hello")
+        return child.run_all([child.Command(["/bin/sh", "-c", script], self.folder / f"log{number}", {"WORD": "hello"})
+                              for number, script in enumerate(scripts)], at_once, timeout_s, tick_s=0.05)
+
+    def test_several_run_side_by_side_and_are_told_of_in_order(self):
+        self.assertEqual([ended.status for ended in self.both_ends_of_a_fifo(2, 20)], [3, 0])
+
+    def test_no_more_run_at_a_time_than_asked(self):
+        self.assertEqual([ended.timed_out for ended in self.both_ends_of_a_fifo(1, 0.3)], [True, True])
+
+    def test_an_interrupt_ends_all_that_run(self):
+        def interrupt():
+            if all((self.folder / f"pid{number}").exists() for number in range(3)):
+                raise KeyboardInterrupt
+        script = f"cd {self.folder}; echo $$ > part$NUMBER && mv part$NUMBER pid$NUMBER; sleep 60"
+        commands = [child.Command(["/bin/sh", "-c", script], self.folder / "log", {"NUMBER": str(number)})
+                    for number in range(3)]
+        with self.assertRaises(KeyboardInterrupt):
+            child.run_all(commands, 3, 30, interrupt, tick_s=0.02)
+        for number in range(3):
+            self.assert_gone(int((self.folder / f"pid{number}").read_text()))
+
     def assert_gone(self, pid):
         """Gone, or a zombie that only waits for whoever adopted it."""
         deadline = time.monotonic() + 5
@@ -206,7 +232,8 @@ class Usage(support.TreeCase):
 
     def test_list_works_without_a_build(self):
         subprocess.run(["rm", "-r", str(self.root / "build")], check=True)
-        self.assertIn("pipe/round_trip/posix_pipe/64/cross/kernel/direct", self.crucible("list", "cases").stdout.split())
+        listed = self.crucible("list", "cases").stdout.split()
+        self.assertIn("pipe/round_trip/posix_pipe/64/cross/kernel/direct", listed)
 
 
 class MissingPackages(support.TreeCase):

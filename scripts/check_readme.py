@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Checks that every C++ example of README.md is, to the letter, one of conformance/examples/*.cc, which tests compile
+and run, and that each of those is in README.md. Prints file:line for each fault.
+"""
+import argparse
+import pathlib
+import re
+import sys
+
+from crucible_lib.project import FAILED, OK, USAGE
+
+_BLOCK = re.compile(r"^```cpp\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def faults(root):
+    """Yields one 'file:line: sentence' per fault."""
+    content = (root / "README.md").read_text(encoding="utf-8")
+    examples = {path: path.read_text(encoding="utf-8")
+                for path in sorted((root / "conformance" / "examples").glob("*.cc"))}
+    shown = []
+    for block in _BLOCK.finditer(content):
+        shown.append(block[1])
+        if block[1] not in examples.values():
+            line = content.count("\n", 0, block.start(1)) + 1
+            yield f"README.md:{line}: this example is not one of conformance/examples"
+    for path, text in examples.items():
+        if text not in shown:
+            yield f"{path.relative_to(root)}:1: README.md does not show this example"
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", nargs="?", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent,
+                        help="the source tree (default: this one)")
+    root = parser.parse_args(arguments).root
+    if not (root / "README.md").is_file():
+        print(f"check_readme.py: there is no README.md in {root}", file=sys.stderr)
+        return USAGE
+    found = list(faults(root))
+    for fault in found:
+        print(fault)
+    return FAILED if found else OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
