@@ -306,7 +306,6 @@ TEST_P(PipeFaults, P45_AThousandPipesLeaveNothingBehind) {
 }
 
 TEST_P(PipeFaults, P46_AForkBesideBusyThreadsDisturbsNobody) {
-  auto [here, there] = pipe();
   auto [inner, outer] = pipe();
   constexpr int kMessages = 2'000;
   std::thread sender([&end = *inner] {
@@ -316,6 +315,7 @@ TEST_P(PipeFaults, P46_AForkBesideBusyThreadsDisturbsNobody) {
     for (int i = 0; i < kMessages; ++i) ASSERT_TRUE(same(take(end), pattern(static_cast<std::size_t>(i), 1)));
   });
   for (int child = 0; child < 20; ++child) {
+    auto [here, there] = pipe();
     Peer user([&end = *there] {
       give(end, as_bytes(std::string(static_cast<std::size_t>(3'000), 'c')));
       EXPECT_EQ(as_text(take(end)), "seen");

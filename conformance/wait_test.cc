@@ -107,9 +107,9 @@ TEST_P(Wait, P25_HandledSignalsDoNotShow) {
   auto [here, there] = pipe();
   auto [idle, other] = pipe();
   Event may_send;
-  Peer child([&end = *there, &may_send] {
+  Peer child([end = std::move(there), &may_send] {
     may_send.wait();
-    give(end, text("x"));
+    give(*end, text("x"));
   });
   const SignalStorm storm;
   const Stopwatch waited;
@@ -177,13 +177,13 @@ TEST_P(Wait, P27_ASentinelAndWhatIsReadyBesideIt) {
 }
 
 TEST_P(Wait, P27_WakesForWhateverComesFirst) {
-  auto [here, there] = pipe();
   auto [quiet, other] = pipe();
   for (int round = 0; round < 20; ++round) {
+    auto [here, there] = pipe();
     const pid_t waiter = thread_id();
-    Peer child([&end = *there, waiter, parent = ::getpid()] {
+    Peer child([end = std::move(there), waiter, parent = ::getpid()] {
       await_blocked(parent, waiter);
-      give(end, text("late"));
+      give(*end, text("late"));
     });
     EXPECT_EQ(wait({*quiet, *here}), Positions{1});
     EXPECT_EQ(as_text(take(*here)), "late");
