@@ -129,21 +129,21 @@ TEST_P(PipeFaults, P44_MakingAPipeWithoutDescriptorsIsAnErrorOrAPipe) {
 // Large messages may need descriptors on either side.
 TEST_P(PipeFaults, P44_SendingWithoutDescriptorsIsAnErrorOrAMessage) {
   auto [here, there] = pipe();
-  Peer peer([&end = *here] {
+  Peer peer([end = std::move(here)] {
     for (std::size_t left = 0; left < 3; ++left) {
       bool sent = false;
       {
         const Exhaustion exhausted(left);
         try {
-          give(end, pattern(kLarge, left));
+          give(*end, pattern(kLarge, left));
           sent = true;
         } catch (const std::system_error& error) {
           EXPECT_EQ(error.code(), std::errc::too_many_files_open);
         }
       }
-      give(end, text(sent ? "sent" : "failed"));
+      give(*end, text(sent ? "sent" : "failed"));
     }
-    give(end, pattern(kLarge, 9));
+    give(*end, pattern(kLarge, 9));
   });
   for (std::size_t left = 0; left < 3; ++left) {
     Bytes message = take(*there);
@@ -341,7 +341,7 @@ TEST_P(PipeFaults, P47_TwoThreadsUseOneEndInOppositeDirections) {
     for (std::size_t i = 0; i < kMessages; ++i) EXPECT_TRUE(same(take(end), pattern(i * 11 % 9'000, i)));
     sender.join();
   };
-  Peer child([&end = *there, stream] { stream(end); });
+  Peer child([end = std::move(there), stream] { stream(*end); });
   stream(*here);
   child.join();
 }

@@ -65,7 +65,8 @@ ZeromqConnection::ZeromqConnection(ZeromqTransport transport, Fd socket, bool re
       owners_(std::move(owners)),
       owner_(owners_[index]) {
   if (options.wait) throw BadArgument("pipe: libzmq offers no choice of how to wait");
-  if (readable) listener_ = open_listener(transport, tether_, capacity_, own_);
+  if (!readable) return;
+  listener_ = open_listener(transport, tether_, capacity_, own_);
   tether_.greet(own_);
 }
 
@@ -291,8 +292,7 @@ void ZeromqConnection::attach_receiver() {
   const int listener = fcntl(listener_.get(), F_DUPFD_CLOEXEC, 0);
   if (listener < 0) throw_errno("fcntl(F_DUPFD_CLOEXEC)");
   socket.set(ZMQ_USE_FD, listener);
-  bound_ = own_endpoint(transport_, listener_, own_);
-  socket.bind(bound_);
+  socket.bind(own_endpoint(transport_, listener_, own_));
   listener_.reset();
   in_descriptor_ = socket.descriptor();
   in_ = std::move(socket);
@@ -315,9 +315,6 @@ bool ZeromqConnection::receive_message() {
       mine = id != nullptr && own_.word() == id;
     }
     quiet_since_ns_ = 0;
-    if (mine && !bound_.empty()) {  // the peer is here: nobody else is let in
-      zmq_unbind(in_.get(), std::exchange(bound_, {}).c_str());
-    }
     if (!message_.more()) {
       if (!mine) continue;
       ++received_;

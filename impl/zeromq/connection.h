@@ -97,8 +97,7 @@ class ZeromqConnection : public Connection {
   // The receiving thread's.
   ZeromqSocket in_;
   int in_descriptor_ = -1;
-  std::string bound_;  // what in_ still accepts at
-  Fd wakers_;          // epoll for wait(): the tether and the listener, then libzmq's descriptor
+  Fd wakers_;  // epoll for wait(): the tether and the listener, then libzmq's descriptor
   zmq::message_t message_;
   std::optional<ByteView> next_;  // in message_ or in bequest_: received, and not taken yet
   std::uint64_t received_ = 0;
