@@ -24,13 +24,8 @@
 #include "conformance/support/events.h"
 #include "conformance/support/peer.h"
 #include "conformance/support/proc.h"
+#include "conformance/support/resources.h"
 #include "core/fd.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CRUCIBLE_SANITIZED 1
-#else
-#define CRUCIBLE_SANITIZED 0
-#endif
 
 namespace crucible::testing {
 namespace {
@@ -73,35 +68,12 @@ TEST_P(PipeFaults, P41_OperationsOfUndeclaredCapabilitiesAreRefused) {
   EXPECT_FALSE(there->poll()) << "a refused operation sent something";
 }
 
-// Leaves this process exactly `count` descriptors to open.
-class Exhaustion {
- public:
-  explicit Exhaustion(std::size_t count) {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    const rlimit few = {.rlim_cur = 256, .rlim_max = before_.rlim_max};
-    ::setrlimit(RLIMIT_NOFILE, &few);
-    for (int copy = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0); copy >= 0;
-         copy = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) {
-      held_.emplace_back(copy);
-    }
-    held_.resize(held_.size() - count);
-  }
-  Exhaustion(const Exhaustion&) = delete;
-  Exhaustion& operator=(const Exhaustion&) = delete;
-  ~Exhaustion() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-  rlimit before_ = {};
-  std::vector<Fd> held_;
-};
-
-std::size_t open_descriptors() { return proc::list_directory("/proc/self/fd").size(); }
-
 TEST_P(PipeFaults, P44_MakingAPipeWithoutDescriptorsIsAnErrorOrAPipe) {
   Peer peer([] {
+    constexpr std::size_t kEnough = 16;
     std::size_t failures = 0;
     const std::size_t before = open_descriptors();
-    for (std::size_t left = 0; left < 8; ++left) {
+    for (std::size_t left = 0; left < kEnough; ++left) {
       std::optional<ConnectionPair> made;
       {
         const Exhaustion exhausted(left);
@@ -110,6 +82,8 @@ TEST_P(PipeFaults, P44_MakingAPipeWithoutDescriptorsIsAnErrorOrAPipe) {
         } catch (const std::system_error& error) {
           EXPECT_EQ(error.code(), std::errc::too_many_files_open);
           EXPECT_NE(std::string(error.what()), "");
+          ++failures;
+        } catch (const Eof&) {  // the other side of the door had none
           ++failures;
         }
       }
@@ -121,7 +95,7 @@ TEST_P(PipeFaults, P44_MakingAPipeWithoutDescriptorsIsAnErrorOrAPipe) {
       EXPECT_EQ(open_descriptors(), before) << "with " << left << " left";
     }
     EXPECT_GT(failures, 0U) << "a pipe without a descriptor";
-    EXPECT_LT(failures, 8U);
+    EXPECT_LT(failures, kEnough);
   });
   peer.join();
 }
@@ -224,25 +198,6 @@ TEST_P(PipeFaults, H32_GarbageIsNeitherBelievedNorWaitedForForEver) {
     EXPECT_LT(peak_address_space_kib() - before, 16 * kLimit / 1'024);
   });
   peer.join();
-}
-
-struct Resources {
-  std::size_t descriptors;
-  std::size_t threads;
-  long resident_kib;
-
-  static Resources now() {
-    const std::string status = proc::read_file("/proc/self/status");
-    const std::size_t at = status.find("VmRSS:");
-    return {open_descriptors(), proc::threads_of(::getpid()).size(), std::stol(status.substr(at + 6))};
-  }
-};
-
-void expect_no_growth(const Resources& first, const Resources& second) {
-  EXPECT_EQ(second.descriptors, first.descriptors);
-  EXPECT_EQ(second.threads, first.threads);
-  constexpr long kSlackKib = CRUCIBLE_SANITIZED ? 65'536 : 1'024;
-  EXPECT_LT(second.resident_kib, first.resident_kib + kSlackKib);
 }
 
 // Of all kinds of sizes, with its number where there is room for one.

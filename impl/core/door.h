@@ -20,6 +20,8 @@ struct DoorKind {
   std::string_view mechanism;
   std::string_view scheme;
   bool tcp = false;  ///< addresses are host:port; otherwise /path, @abstract or empty
+  /// Throws BadArgument for options that admit() could never honour, so that a listener is told and not each peer.
+  void (*check)(const PipeOptions& options) = nullptr;
   /// The listener's side. Runs on its handshake thread and so must not wait for the peer (what it sends fits an empty
   /// socket buffer). Throws: the peer is refused.
   std::unique_ptr<Connection> (*admit)(Fd socket, const PipeOptions& options);
@@ -31,6 +33,18 @@ struct DoorKind {
 std::unique_ptr<Listener> open_door(const DoorKind& kind, const std::string& address, const DoorOptions& options);
 std::unique_ptr<Connection> enter_door(const DoorKind& kind, const std::string& address, const DoorOptions& options,
                                        Deadline deadline);
+
+/// Base of a mechanism's type M (mechanism.h) that has M::kDoor.
+template <class M>
+struct HasDoor {
+  static std::unique_ptr<Listener> listen(const std::string& address, const DoorOptions& options) {
+    return open_door(M::kDoor, address, options);
+  }
+  static std::unique_ptr<Connection> connect(const std::string& address, const DoorOptions& options,
+                                             Deadline deadline) {
+    return enter_door(M::kDoor, address, options, deadline);
+  }
+};
 
 /// One message of at most 4 KiB with at most Connection::kMostDescriptors descriptors, between admit() and enter() over
 /// an AF_UNIX socket. pass() throws std::system_error; take() returns kOk, kTimeout, kEof, or kAuth for what is none.

@@ -9,14 +9,13 @@
 #include <climits>
 #include <cstring>
 
-#include "core/inherited.h"
 #include "core/io.h"
 
 namespace crucible {
 namespace {
 
 constexpr std::array<std::byte, PIPE_BUF> kZeros{};
-constexpr std::size_t kPage = 4096;
+constexpr std::size_t kPage = 4096;  // of memory, and of a pipe
 
 struct PipeEnds {
   Fd reader;
@@ -42,36 +41,31 @@ PipeEnds make_pipe(std::size_t capacity) {
 
 }  // namespace
 
-PosixPipeConnection::PosixPipeConnection(Fd in, Fd out, std::shared_ptr<Shared[]> shared, bool first)
+PosixPipeConnection::PosixPipeConnection(Fd in, Fd out, std::shared_ptr<SealedMemory> page, bool first)
     : in_(std::move(in)),
       out_(std::move(out)),
       writable_(static_cast<bool>(out_)),
       readable_(static_cast<bool>(in_)),
-      shared_(std::move(shared)),
-      outgoing_(shared_[first ? 0 : 1]),
-      incoming_(shared_[first ? 1 : 0]) {
+      page_(std::move(page)),
+      first_(first),
+      outgoing_(page_->objects<Shared>()[first ? 0 : 1]),
+      incoming_(page_->objects<Shared>()[first ? 1 : 0]) {
   ignore_sigpipe();
+}
+
+std::uint32_t PosixPipeConnection::Shared::least(const std::atomic<std::uint32_t>& length) noexcept {
+  return std::clamp<std::uint32_t>(length.load(std::memory_order_relaxed), kLeastFrame, kLongestPromise);
 }
 
 std::pair<std::unique_ptr<PosixPipeConnection>, std::unique_ptr<PosixPipeConnection>> PosixPipeConnection::pair(
     const PipeOptions& options) {
   PipeEnds to_first = make_pipe(options.capacity_bytes);
   PipeEnds to_second = options.duplex ? make_pipe(options.capacity_bytes) : PipeEnds{};
-  const auto shared = make_inherited<Shared>(2, [](Shared* at) { new (at) Shared{kLeastFrame, kLeastFrame, 0}; });
+  const auto page = SealedMemory::make(kSharedBytes);
   return {std::unique_ptr<PosixPipeConnection>(
-              new PosixPipeConnection(std::move(to_first.reader), std::move(to_second.writer), shared, true)),
+              new PosixPipeConnection(std::move(to_first.reader), std::move(to_second.writer), page, true)),
           std::unique_ptr<PosixPipeConnection>(
-              new PosixPipeConnection(std::move(to_second.reader), std::move(to_first.writer), shared, false))};
-}
-
-std::unique_ptr<PosixPipeConnection> PosixPipeConnection::adopt(const Handle& handle) {
-  const std::vector<int>& descriptors = handle.descriptors;
-  if (descriptors.size() != 2) throw BadArgument("adopt: a pipe's end has two descriptors");
-  if (descriptors[0] < 0 || descriptors[1] < 0) throw BadArgument("adopt: a negative descriptor");
-  // Without the pair's page nothing is promised and nothing assumed.
-  const std::shared_ptr<Shared[]> shared(new Shared[2]{{kLeastFrame, kLeastFrame, 0}, {kLeastFrame, kLeastFrame, 0}});
-  return std::unique_ptr<PosixPipeConnection>(
-      new PosixPipeConnection(Fd(descriptors[0]), Fd(descriptors[1]), shared, true));
+              new PosixPipeConnection(std::move(to_second.reader), std::move(to_first.writer), page, false))};
 }
 
 void PosixPipeConnection::close() noexcept {
@@ -178,7 +172,7 @@ Status PosixPipeConnection::pay_debt(Deadline deadline) {
 Status PosixPipeConnection::send_frame(ByteView message, Deadline deadline) {
   if (message.size() > kMaxMessage) return Status::kBadLength;
   if (const Status status = pay_debt(deadline); status != Status::kOk) return status;
-  const std::uint32_t promised = outgoing_.promised.load(std::memory_order_relaxed);
+  const std::uint32_t promised = Shared::least(outgoing_.promised);
   Promise promise = {.promised = promised, .last = last_frame_};
   Header header = promise.next(message.size());
   // The larger promise while the frame is under way: if this process is killed now, whoever sends next keeps both.
@@ -260,7 +254,7 @@ Status PosixPipeConnection::send_gathered(std::span<const ByteView> messages, st
   std::array<std::byte, kGather> bytes;
   std::array<std::size_t, kGather / kLeastFrame> ends;
   const std::size_t room = deadline.is_never() ? kGather : PIPE_BUF;
-  const std::uint32_t promised = outgoing_.promised.load(std::memory_order_relaxed);
+  const std::uint32_t promised = Shared::least(outgoing_.promised);
   std::uint32_t largest = promised;
   Promise promise = {.promised = promised, .last = last_frame_};
   std::size_t used = 0;
@@ -353,7 +347,7 @@ Status PosixPipeConnection::receive_frame(Destination& to, Deadline deadline) {
 // The header and what was promised to come with it. While it is under way the next expectation is the least one, so
 // that whoever receives next is right if this process is killed.
 Status PosixPipeConnection::receive_start(Deadline deadline) {
-  if (had_ == 0) wanted_ = incoming_.expected.load(std::memory_order_relaxed);
+  if (had_ == 0) wanted_ = Shared::least(incoming_.expected);
   while (had_ < wanted_) {
     incoming_.expected.store(kLeastFrame, std::memory_order_relaxed);
     std::size_t got = 0;

@@ -12,6 +12,7 @@
 #include "core/destination.h"
 #include "core/fd.h"
 #include "core/gate.h"
+#include "core/sealed_memory.h"
 
 namespace crucible {
 
@@ -22,8 +23,12 @@ class PosixPipeConnection final : public Connection {
 
   static std::pair<std::unique_ptr<PosixPipeConnection>, std::unique_ptr<PosixPipeConnection>> pair(
       const PipeOptions& options);
-  /// Two descriptors, to read from and to write to, of pipes that no end of a pair() uses.
+  /// Without a state two descriptors, to read from and to write to, of pipes that no end of a pair() uses.
   static std::unique_ptr<PosixPipeConnection> adopt(const Handle& handle);
+  static void check(const PipeOptions& options);
+  /// The listener makes a pair and passes the other end through the door.
+  static std::unique_ptr<Connection> admit(Fd socket, const PipeOptions& options);
+  static std::unique_ptr<Connection> enter(Fd socket, const PipeOptions& options, Deadline deadline);
   ~PosixPipeConnection() override { close(); }
 
   Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) override;
@@ -38,16 +43,19 @@ class PosixPipeConnection final : public Connection {
   bool readable() const noexcept override { return readable_; }
   bool writable() const noexcept override { return writable_; }
   int descriptor() const override;
+  Handle handle() const override;
   std::string_view mechanism() const noexcept override { return "posix_pipe"; }
   bool begin_wait(pollfd& slot) override;
   bool end_wait(short revents) override;
 
  private:
-  /// What the users of one direction, in whatever process, must agree on. One page of anonymous shared memory per pair.
+  /// What the users of one direction, in whatever process, must agree on; twice in the pair's page of shared memory.
   struct Shared {
     std::atomic<std::uint32_t> promised;  ///< the next frame sent is at least so long
     std::atomic<std::uint32_t> expected;  ///< the next frame to be received is at least so long
     std::atomic<std::uint32_t> debt;      ///< zero bytes owed, the last of which aborts an unfinished frame
+    /// Whatever a peer has written there, 0 for instance.
+    static std::uint32_t least(const std::atomic<std::uint32_t>& length) noexcept;
   };
   struct Header {
     std::uint8_t segmented;
@@ -56,6 +64,7 @@ class PosixPipeConnection final : public Connection {
     std::uint32_t promise;  ///< the frame after this one is at least so long
     std::uint64_t length;   ///< of the payload
   };
+  static constexpr std::size_t kSharedBytes = 2 * sizeof(Shared);
   static constexpr std::size_t kHeader = 16;
   static_assert(sizeof(Header) == kHeader);
   static constexpr std::size_t kLeastFrame = 64;
@@ -65,7 +74,7 @@ class PosixPipeConnection final : public Connection {
   static constexpr std::size_t kChunk = 256 * 1024;
   static constexpr std::size_t kGather = 16 * 1024;
 
-  PosixPipeConnection(Fd in, Fd out, std::shared_ptr<Shared[]> shared, bool first);
+  PosixPipeConnection(Fd in, Fd out, std::shared_ptr<SealedMemory> page, bool first);
 
   /// A sender's side of the promises, one frame after the other.
   struct Promise {
@@ -93,7 +102,8 @@ class PosixPipeConnection final : public Connection {
   Fd out_;
   const bool writable_;
   std::atomic<bool> readable_;
-  std::shared_ptr<Shared[]> shared_;
+  std::shared_ptr<SealedMemory> page_;
+  const bool first_;
   Shared& outgoing_;
   Shared& incoming_;
   Gate gate_;

@@ -5,25 +5,12 @@
 #include <climits>
 #include <cstring>
 
-#include "core/inherited.h"
 #include "core/io.h"
 
 namespace crucible {
 namespace {
 
 constexpr std::size_t kDefaultCapacity = 1024 * 1024;
-
-// The kernel grants twice what is asked for, for its own overhead, but no more than twice net.core.wmem_max.
-void set_capacity(int socket, std::size_t wanted, bool insist) {
-  const int size = static_cast<int>(std::min<std::size_t>(wanted, INT_MAX / 2));
-  if (setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) != 0) throw_errno("setsockopt(SO_SNDBUF)");
-  int granted = 0;
-  socklen_t length = sizeof granted;
-  if (getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &granted, &length) != 0) throw_errno("getsockopt(SO_SNDBUF)");
-  if (insist && static_cast<std::size_t>(granted) / 2 < wanted) {
-    throw BadArgument("pipe: the system refuses a capacity of " + std::to_string(wanted));
-  }
-}
 
 // The kernel refuses a packet that is longer than the buffer less its own 32 bytes.
 std::size_t largest_packet(int socket) {
@@ -37,15 +24,29 @@ std::size_t largest_packet(int socket) {
 
 }  // namespace
 
-UnixSocketConnection::UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<GivenUp[]> given_up,
+// The kernel grants twice what is asked for, for its own overhead, but no more than twice net.core.wmem_max.
+void UnixSocketConnection::set_capacity(int socket, const PipeOptions& options) {
+  const std::size_t wanted = options.capacity_bytes != 0 ? options.capacity_bytes : kDefaultCapacity;
+  const int size = static_cast<int>(std::min<std::size_t>(wanted, INT_MAX / 2));
+  if (setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) != 0) throw_errno("setsockopt(SO_SNDBUF)");
+  int granted = 0;
+  socklen_t length = sizeof granted;
+  if (getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &granted, &length) != 0) throw_errno("getsockopt(SO_SNDBUF)");
+  if (options.capacity_bytes != 0 && static_cast<std::size_t>(granted) / 2 < wanted) {
+    throw BadArgument("pipe: the system refuses a capacity of " + std::to_string(wanted));
+  }
+}
+
+UnixSocketConnection::UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<SealedMemory> page,
                                            bool first)
     : socket_(std::move(socket)),
       part_(std::min(kPart, largest_packet(socket_.get()) - kHeader)),
       readable_(readable),
       writable_(writable),
-      given_up_(std::move(given_up)),
-      outgoing_given_up_(given_up_[first ? 0 : 1]),
-      incoming_given_up_(given_up_[first ? 1 : 0]) {}
+      page_(std::move(page)),
+      first_(first),
+      outgoing_given_up_(page_->objects<GivenUp>()[first ? 0 : 1]),
+      incoming_given_up_(page_->objects<GivenUp>()[first ? 1 : 0]) {}
 
 std::pair<std::unique_ptr<UnixSocketConnection>, std::unique_ptr<UnixSocketConnection>> UnixSocketConnection::pair(
     const PipeOptions& options) {
@@ -53,22 +54,12 @@ std::pair<std::unique_ptr<UnixSocketConnection>, std::unique_ptr<UnixSocketConne
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("socketpair");
   Fd first(ends[0]);
   Fd second(ends[1]);
-  const bool insist = options.capacity_bytes != 0;
-  for (const int end : ends) set_capacity(end, insist ? options.capacity_bytes : kDefaultCapacity, insist);
-  const auto shared = make_inherited<GivenUp>(2, [](GivenUp* at) { new (at) GivenUp(false); });
+  for (const int end : ends) set_capacity(end, options);
+  const auto page = SealedMemory::make(kSharedBytes);
   return {std::unique_ptr<UnixSocketConnection>(
-              new UnixSocketConnection(std::move(first), true, options.duplex, shared, true)),
+              new UnixSocketConnection(std::move(first), true, options.duplex, page, true)),
           std::unique_ptr<UnixSocketConnection>(
-              new UnixSocketConnection(std::move(second), options.duplex, true, shared, false))};
-}
-
-std::unique_ptr<UnixSocketConnection> UnixSocketConnection::adopt(const Handle& handle) {
-  const std::vector<int>& descriptors = handle.descriptors;
-  if (descriptors.size() != 1) throw BadArgument("adopt: a socket's end has one descriptor");
-  if (descriptors[0] < 0) throw BadArgument("adopt: a negative descriptor");
-  const std::shared_ptr<GivenUp[]> unshared(new GivenUp[2]{});
-  return std::unique_ptr<UnixSocketConnection>(
-      new UnixSocketConnection(Fd(descriptors[0]), true, true, unshared, true));
+              new UnixSocketConnection(std::move(second), options.duplex, true, page, false))};
 }
 
 void UnixSocketConnection::close() noexcept {
@@ -131,7 +122,7 @@ Status UnixSocketConnection::send_small(ByteView message, Deadline deadline) {
   while (::send(socket_.get(), flat.data(), kHeader + message.size(), flags) < 0) {
     if (const Status status = after_failed_send(deadline, last_attempt); status != Status::kOk) return status;
   }
-  outgoing_given_up_.store(false, std::memory_order_relaxed);
+  outgoing_given_up_.store(0, std::memory_order_relaxed);
   return Status::kOk;
 }
 
@@ -147,7 +138,7 @@ Status UnixSocketConnection::send_large(ByteView message, Deadline deadline) {
     }
     std::size_t sent = 0;
     if (const Status status = send_batch(batch, sent, deadline); status != Status::kOk) {
-      if (offset > 0) outgoing_given_up_.store(true, std::memory_order_relaxed);
+      if (offset > 0) outgoing_given_up_.store(1, std::memory_order_relaxed);
       return status;
     }
     offset = std::min(message.size(), offset + sent * part_);
@@ -172,7 +163,7 @@ Status UnixSocketConnection::send_batch(Batch& batch, std::size_t& sent, Deadlin
     const int done = sendmmsg(socket_.get(), batch.packets.data(), static_cast<unsigned>(batch.count), flags);
     if (done > 0) {
       sent = static_cast<std::size_t>(done);
-      outgoing_given_up_.store(false, std::memory_order_relaxed);
+      outgoing_given_up_.store(0, std::memory_order_relaxed);
       return Status::kOk;
     }
     sent = 0;
@@ -245,10 +236,11 @@ Status UnixSocketConnection::receive_message(Destination& to, Deadline deadline)
         }
         return status;
       }
-      const bool lost = std::exchange(begun_, false) && !incoming_given_up_.load(std::memory_order_relaxed);
+      const bool lost = std::exchange(begun_, false) && incoming_given_up_.load(std::memory_order_relaxed) == 0;
       return lost && status == Status::kEof ? Status::kTruncated : status;
     }
     const std::size_t size = packet.direct + packet.spilled.size();
+    if (packet.header.offset == kWithDescriptors) packet.header.offset = 0;  // the kernel has closed them
     if (packet.header.offset != 0) {
       // The rest of a message whose beginning another process received is nobody's any more.
       if (!begun_ || packet.header.offset != position_ || packet.header.length != length_) continue;

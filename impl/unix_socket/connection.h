@@ -10,11 +10,13 @@
 #include <memory>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "api/connection.h"
 #include "core/destination.h"
 #include "core/fd.h"
 #include "core/gate.h"
+#include "core/sealed_memory.h"
 
 namespace crucible {
 
@@ -24,8 +26,12 @@ class UnixSocketConnection final : public Connection {
 
   static std::pair<std::unique_ptr<UnixSocketConnection>, std::unique_ptr<UnixSocketConnection>> pair(
       const PipeOptions& options);
-  /// One descriptor, of a connected SOCK_SEQPACKET socket.
+  /// Without a state one descriptor, of a connected SOCK_SEQPACKET socket.
   static std::unique_ptr<UnixSocketConnection> adopt(const Handle& handle);
+  static void check(const PipeOptions& options);
+  /// The door's socket is the connection; only the pair's page is passed.
+  static std::unique_ptr<Connection> admit(Fd socket, const PipeOptions& options);
+  static std::unique_ptr<Connection> enter(Fd socket, const PipeOptions& options, Deadline deadline);
   ~UnixSocketConnection() override { close(); }
 
   Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) override;
@@ -35,11 +41,16 @@ class UnixSocketConnection final : public Connection {
   Status recv_bytes_into(ByteSpan buffer, std::size_t& received, Deadline deadline = Deadline::never(),
                          Bytes* too_long = nullptr) override;
   Status wait_readable(Deadline deadline = Deadline::never()) override;
+  Status send_descriptors(std::span<const int> descriptors, ByteView message,
+                          Deadline deadline = Deadline::never()) override;
+  Status recv_descriptors(std::vector<int>& descriptors, Bytes& message,
+                          Deadline deadline = Deadline::never()) override;
   void close() noexcept override;
   bool closed() const noexcept override { return gate_.closed(); }
   bool readable() const noexcept override { return readable_; }
   bool writable() const noexcept override { return writable_; }
   int descriptor() const override;
+  Handle handle() const override;
   std::string_view mechanism() const noexcept override { return "unix_socket"; }
   bool begin_wait(pollfd& slot) override;
   bool end_wait(short revents) override;
@@ -48,8 +59,10 @@ class UnixSocketConnection final : public Connection {
   /// In front of every packet. An empty packet could not be told from end of file.
   struct Header {
     std::uint64_t length;  ///< of the whole message
-    std::uint64_t offset;  ///< of this packet's part in it
+    std::uint64_t offset;  ///< of this packet's part in it, or kWithDescriptors
   };
+  /// A message of one packet that carries descriptors.
+  static constexpr std::uint64_t kWithDescriptors = 1ULL << 63;
   static constexpr std::size_t kHeader = 16;
   static_assert(sizeof(Header) == kHeader);
   /// Payload of a packet: what the kernel takes in one block of 16 KiB and 17 pages, less its own bookkeeping.
@@ -57,10 +70,13 @@ class UnixSocketConnection final : public Connection {
   static constexpr std::size_t kBatch = 32;     ///< packets per system call at most
   static constexpr std::size_t kCopied = 4096;  ///< payloads up to here are copied behind their header
 
-  /// Per direction: its sender has given up a message half-way and sent nothing since.
-  using GivenUp = std::atomic<bool>;
+  /// Per direction, in the pair's page: not 0 if its sender has given up a message half-way and sent nothing since.
+  using GivenUp = std::atomic<std::uint32_t>;
+  static constexpr std::size_t kSharedBytes = 2 * sizeof(GivenUp);
 
-  UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<GivenUp[]> given_up, bool first);
+  UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<SealedMemory> page, bool first);
+
+  static void set_capacity(int socket, const PipeOptions& options);
 
   /// What came in one packet.
   struct Packet {
@@ -85,13 +101,15 @@ class UnixSocketConnection final : public Connection {
 
   Status receive(Destination& to, Deadline deadline);
   Status receive_message(Destination& to, Deadline deadline);
+  Status peek_header(Header& header, Deadline deadline);
   Status receive_packet(Packet& packet, ByteSpan direct, Deadline deadline);
 
   Fd socket_;
   const std::size_t part_;  ///< payload of a packet: kPart, or what a smaller buffer admits
   std::atomic<bool> readable_;
   const bool writable_;
-  std::shared_ptr<GivenUp[]> given_up_;
+  std::shared_ptr<SealedMemory> page_;
+  const bool first_;
   GivenUp& outgoing_given_up_;
   GivenUp& incoming_given_up_;
   Gate gate_;

@@ -3,20 +3,30 @@
 #include <string_view>
 
 #include "api/capabilities.h"
+#include "core/door.h"
 #include "unix_socket/connection.h"
 
 namespace crucible {
 
-struct UnixSocket {
+struct UnixSocket : HasDoor<UnixSocket> {
   static constexpr std::string_view kName = "unix_socket";
   static constexpr std::string_view kLimit = "unix_raw";
   static constexpr Capabilities kPipe = {.pollable = true,
                                          .hands_over = true,
+                                         .transferable = true,
+                                         .passes_descriptors = true,
                                          .outlives_sender = true,
                                          .survives_kill = true,
                                          .max_message_bytes = UnixSocketConnection::kMaxMessage,
                                          .storage_bytes = 16 * 1024};
   using Connection = UnixSocketConnection;
+
+  static constexpr std::string_view kScheme = "unix";
+  static constexpr DoorKind kDoor = {.mechanism = kName,
+                                     .scheme = kScheme,
+                                     .check = &Connection::check,
+                                     .admit = &Connection::admit,
+                                     .enter = &Connection::enter};
 };
 
 }  // namespace crucible
