@@ -64,10 +64,15 @@ ZeromqConnection::ZeromqConnection(ZeromqTransport transport, Fd socket, bool re
       tether_(std::move(socket)),
       owners_(std::move(owners)),
       owner_(owners_[index]) {
-  if (options.wait) throw BadArgument("pipe: libzmq offers no choice of how to wait");
+  check(options);
   if (!readable) return;
   listener_ = open_listener(transport, tether_, capacity_, own_);
   tether_.greet(own_);
+}
+
+void ZeromqConnection::check(const PipeOptions& options) {
+  if (options.wait) throw BadArgument("pipe: libzmq offers no choice of how to wait");
+  (void)high_water(options);
 }
 
 void ZeromqConnection::close() noexcept {

@@ -14,7 +14,6 @@
 
 #include "api/connection.h"
 #include "core/destination.h"
-#include "core/door.h"
 #include "core/fd.h"
 #include "core/gate.h"
 #include "zeromq/context.h"
@@ -31,6 +30,8 @@ class ZeromqConnection : public Connection {
   static constexpr std::size_t kStorage = kHighWater * kLeastStored / 2;
 
   ~ZeromqConnection() override { close(); }
+  /// Throws BadArgument for options that no end can have.
+  static void check(const PipeOptions& options);
 
   Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) final;
   Status send_many(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline = Deadline::never()) final;
