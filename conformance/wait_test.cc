@@ -94,6 +94,7 @@ TEST_P(Wait, P25_MixesConnectionsAndSockets) {
   ASSERT_EQ(::write(socket.other.get(), "x", 1), 1);
   EXPECT_EQ(wait({*here, socket.mine.get()}), Positions{1});
   give(*there, {});
+  EXPECT_EQ(here->wait_readable(), Status::kOk) << "what was sent need not have come when send returns";
   EXPECT_EQ(wait({*here, socket.mine.get()}), (Positions{0, 1}));
   EXPECT_EQ(wait({socket.mine.get(), *here}), (Positions{0, 1}));
   EXPECT_EQ(take(*here).size(), 0U);
@@ -170,6 +171,7 @@ TEST_P(Wait, P27_ASentinelAndWhatIsReadyBesideIt) {
   EXPECT_EQ(wait({*here, child.sentinel()}), Positions{1});
   EXPECT_EQ(wait({*here, child}), Positions{1});
   give(*there, text("x"));
+  EXPECT_EQ(here->wait_readable(), Status::kOk);
   EXPECT_EQ(wait({*here, child, child.sentinel()}), (Positions{0, 1, 2}));
   child.join();
   EXPECT_EQ(wait({child, *here}), (Positions{0, 1})) << "an ended process stays ready";

@@ -29,6 +29,8 @@ constexpr std::int64_t kQuietAfterFlushNs = 5'000'000'000;
 // libzmq writes batches of 8 KiB, and gives the last one up with its socket if the kernel does not take it at once.
 constexpr std::size_t kPadding = 16 * 1024;
 constexpr std::string_view kEnd = "end";
+// Milliseconds. libzmq's own -1 for "never" makes zmq_ctx_term wait for ever if the connection broke as it was closed.
+constexpr int kNoReconnect = INT_MAX / 4;
 constexpr std::size_t kBatch = 64;
 
 int high_water(const PipeOptions& options) {
@@ -142,7 +144,7 @@ Status ZeromqConnection::attach_sender(Deadline deadline) {
   }
   ZeromqSocket socket(sender_type(transport_));
   socket.set(ZMQ_SNDHWM, high_water_);
-  socket.set(ZMQ_RECONNECT_IVL, -1);
+  socket.set(ZMQ_RECONNECT_IVL, kNoReconnect);
   socket.set(ZMQ_HANDSHAKE_IVL, 0);
   if (transport_ == ZeromqTransport::kTcp) {
     socket.set(ZMQ_IPV6, 1);
