@@ -245,12 +245,12 @@ TEST_P(Pipe, P13_ReceivesIntoALargerBuffer) {
 }
 
 TEST_P(Pipe, P14_TooShortABufferGivesTheWholeMessageElsewhere) {
-  auto [here, there] = pipe();
   for (const std::size_t size : {10UL, 5'000UL, 300'000UL}) {
-    Peer child([&end = *here, size] {
-      give(end, pattern(size, 1));
-      give(end, pattern(size, 2));
-      give(end, text("next"));
+    auto [here, there] = pipe();
+    Peer child([end = std::move(here), size] {
+      give(*end, pattern(size, 1));
+      give(*end, pattern(size, 2));
+      give(*end, text("next"));
     });
     Bytes buffer(size - 1);
     Bytes whole;
@@ -326,7 +326,10 @@ TEST_P(Pipe, P17_TheChildsCopySurvivesTheParentsClose) {
 
 TEST_P(Pipe, P18_EndOfFileNeedsEveryCopyGone) {
   auto [here, there] = pipe();
-  Peer child([&end = *there] { give(end, text("last words")); });
+  Peer child([&end = *there] {
+    give(end, text("last words"));
+    end.close();
+  });
   child.join();
   EXPECT_EQ(as_text(take(*here)), "last words");
   EXPECT_FALSE(here->poll_for(300ms));

@@ -94,6 +94,7 @@ TEST_P(Wait, P25_MixesConnectionsAndSockets) {
   ASSERT_EQ(::write(socket.other.get(), "x", 1), 1);
   EXPECT_EQ(wait({*here, socket.mine.get()}), Positions{1});
   give(*there, {});
+  EXPECT_EQ(here->wait_readable(), Status::kOk) << "what was sent need not have come when send returns";
   EXPECT_EQ(wait({*here, socket.mine.get()}), (Positions{0, 1}));
   EXPECT_EQ(wait({socket.mine.get(), *here}), (Positions{0, 1}));
   EXPECT_EQ(take(*here).size(), 0U);
@@ -107,9 +108,9 @@ TEST_P(Wait, P25_HandledSignalsDoNotShow) {
   auto [here, there] = pipe();
   auto [idle, other] = pipe();
   Event may_send;
-  Peer child([&end = *there, &may_send] {
+  Peer child([end = std::move(there), &may_send] {
     may_send.wait();
-    give(end, text("x"));
+    give(*end, text("x"));
   });
   const SignalStorm storm;
   const Stopwatch waited;
@@ -170,6 +171,7 @@ TEST_P(Wait, P27_ASentinelAndWhatIsReadyBesideIt) {
   EXPECT_EQ(wait({*here, child.sentinel()}), Positions{1});
   EXPECT_EQ(wait({*here, child}), Positions{1});
   give(*there, text("x"));
+  EXPECT_EQ(here->wait_readable(), Status::kOk);
   EXPECT_EQ(wait({*here, child, child.sentinel()}), (Positions{0, 1, 2}));
   child.join();
   EXPECT_EQ(wait({child, *here}), (Positions{0, 1})) << "an ended process stays ready";
@@ -177,13 +179,13 @@ TEST_P(Wait, P27_ASentinelAndWhatIsReadyBesideIt) {
 }
 
 TEST_P(Wait, P27_WakesForWhateverComesFirst) {
-  auto [here, there] = pipe();
   auto [quiet, other] = pipe();
   for (int round = 0; round < 20; ++round) {
+    auto [here, there] = pipe();
     const pid_t waiter = thread_id();
-    Peer child([&end = *there, waiter, parent = ::getpid()] {
+    Peer child([end = std::move(there), waiter, parent = ::getpid()] {
       await_blocked(parent, waiter);
-      give(end, text("late"));
+      give(*end, text("late"));
     });
     EXPECT_EQ(wait({*quiet, *here}), Positions{1});
     EXPECT_EQ(as_text(take(*here)), "late");

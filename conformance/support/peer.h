@@ -16,10 +16,11 @@ namespace crucible::testing {
 /// the thread that made it ends.
 class Peer {
  public:
-  /// `body` is destroyed in this process once the child has it: what it captured by move is given away.
+  /// `body` is destroyed in this process once the child has it: what it captured by move is given away. The child
+  /// destroys it when it has run, so that what it was given is closed before it ends.
   template <class F>
   explicit Peer(F body) : Peer() {
-    if (fork_child()) run_child([&body] { body(); });
+    if (fork_child()) run_child([&body] { F(std::move(body))(); });
   }
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;

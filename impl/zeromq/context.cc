@@ -1,0 +1,212 @@
+#include "zeromq/context.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <system_error>
+
+#include "api/deadline.h"
+#include "api/status.h"
+#include "core/fd.h"
+#include "zeromq/connection.h"
+
+namespace crucible {
+namespace {
+
+// A context takes 6 descriptors, a socket 1 and its connection 2; flushing takes 3. libzmq asserts that it got some of
+// them, so they must be there before it is called. Another thread may still be faster, as may a connection.
+constexpr std::size_t kHeadroom = 14;
+
+constexpr int kMostSockets = 8192;  // libzmq's default of 1,023 is 255 pipes with both ends in one process
+
+// The mutex is held across fork, so that a child finds neither it nor what libzmq locks inside zmq_ctx_new taken by a
+// thread that it does not have.
+struct Registry {
+  std::mutex mutex;
+  zmq::context_t* context = nullptr;
+  std::size_t sockets = 0;
+  std::set<ZeromqConnection*> ends;
+  bool exit_hook = false;
+  std::atomic<unsigned> generation = 1;
+
+  static Registry& get() {
+    static auto* const registry = new Registry;  // never destroyed: exit handlers use it
+    return *registry;
+  }
+
+ private:
+  Registry() {
+    pthread_atfork([] { get().mutex.lock(); }, [] { get().mutex.unlock(); },
+                   [] {
+                     Registry& self = get();
+                     self.context = nullptr;  // the parent's: leaked here, on purpose
+                     self.sockets = 0;
+                     self.ends.clear();
+                     self.exit_hook = false;
+                     ++self.generation;
+                     self.mutex.unlock();
+                   });
+  }
+};
+
+void require_headroom() {
+  std::array<Fd, kHeadroom> held;
+  for (Fd& fd : held) {
+    fd = Fd(eventfd(0, EFD_CLOEXEC));
+    if (!fd) throw_errno("eventfd, setting descriptors aside for ZeroMQ");
+  }
+}
+
+void close_ends_at_exit() {
+  Registry& registry = Registry::get();
+  while (true) {
+    ZeromqConnection* end = nullptr;
+    {
+      const std::lock_guard lock(registry.mutex);
+      if (registry.ends.empty()) return;
+      end = *registry.ends.begin();
+      registry.ends.erase(registry.ends.begin());
+    }
+    end->close();
+  }
+}
+
+}  // namespace
+
+void throw_zeromq(const char* call) {
+  const int error = zmq_errno();
+  const bool own = error > ZMQ_HAUSNUMERO;  // the library's own numbers, which std does not know
+  throw std::system_error(own ? EPROTO : error, std::generic_category(),
+                          own ? std::string(call) + ": " + zmq_strerror(error) : call);
+}
+
+unsigned zeromq_generation() noexcept { return Registry::get().generation.load(std::memory_order_relaxed); }
+
+void enlist(ZeromqConnection& end) {
+  Registry& registry = Registry::get();
+  const std::lock_guard lock(registry.mutex);
+  registry.ends.insert(&end);
+  if (!std::exchange(registry.exit_hook, true)) std::atexit(close_ends_at_exit);
+}
+
+void delist(ZeromqConnection& end) noexcept {
+  Registry& registry = Registry::get();
+  const std::lock_guard lock(registry.mutex);
+  registry.ends.erase(&end);
+}
+
+ZeromqSocket::ZeromqSocket(int type) {
+  Registry& registry = Registry::get();
+  const std::lock_guard lock(registry.mutex);
+  require_headroom();
+  if (registry.context == nullptr) {
+    registry.context = new zmq::context_t(1);
+    registry.context->set(zmq::ctxopt::max_sockets, kMostSockets);
+  }
+  socket_ = zmq_socket(registry.context->handle(), type);
+  if (socket_ == nullptr) {
+    const int error = zmq_errno();
+    if (registry.sockets == 0) delete std::exchange(registry.context, nullptr);
+    errno = error;
+    throw_zeromq("zmq_socket");
+  }
+  ++registry.sockets;
+  generation_ = registry.generation.load(std::memory_order_relaxed);
+}
+
+ZeromqSocket& ZeromqSocket::operator=(ZeromqSocket&& other) noexcept {
+  if (this != &other) {
+    close();
+    socket_ = std::exchange(other.socket_, nullptr);
+    generation_ = other.generation_;
+  }
+  return *this;
+}
+
+void ZeromqSocket::set(int option, int value) {
+  if (zmq_setsockopt(socket_, option, &value, sizeof value) != 0) throw_zeromq("zmq_setsockopt");
+}
+
+void ZeromqSocket::set(int option, std::string_view value) {
+  if (zmq_setsockopt(socket_, option, value.data(), value.size()) != 0) throw_zeromq("zmq_setsockopt");
+}
+
+void ZeromqSocket::bind(const std::string& endpoint) {
+  if (zmq_bind(socket_, endpoint.c_str()) != 0) throw_zeromq("zmq_bind");
+}
+
+void ZeromqSocket::connect(const std::string& endpoint) {
+  if (zmq_connect(socket_, endpoint.c_str()) != 0) throw_zeromq("zmq_connect");
+}
+
+int ZeromqSocket::descriptor() const {
+  int descriptor = -1;
+  std::size_t length = sizeof descriptor;
+  if (zmq_getsockopt(socket_, ZMQ_FD, &descriptor, &length) != 0) throw_zeromq("zmq_getsockopt(ZMQ_FD)");
+  return descriptor;
+}
+
+void ZeromqSocket::refresh() const {
+  int events = 0;
+  std::size_t length = sizeof events;
+  while (zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &length) != 0) {
+    if (zmq_errno() != EINTR) throw_zeromq("zmq_getsockopt(ZMQ_EVENTS)");
+  }
+}
+
+void ZeromqSocket::close() noexcept {
+  if (socket_ == nullptr) return;
+  if (generation_ == zeromq_generation()) {
+    constexpr int kDrop = 0;
+    zmq_setsockopt(socket_, ZMQ_LINGER, &kDrop, sizeof kDrop);
+    zmq_close(socket_);
+  }
+  forget();
+}
+
+// The public sign that a lingering socket is done is its monitor's last event, sent when the socket is destroyed.
+bool ZeromqSocket::flush_and_close(std::chrono::milliseconds patience) noexcept {
+  if (socket_ == nullptr || generation_ != zeromq_generation()) return false;
+  const Deadline deadline = Deadline::after(patience);
+  const int linger = 2 * static_cast<int>(patience.count());
+  zmq_setsockopt(socket_, ZMQ_LINGER, &linger, sizeof linger);
+  bool flushed = false;
+  try {
+    const std::string name = "inproc://flushed-" + std::to_string(reinterpret_cast<std::uintptr_t>(this));
+    ZeromqSocket monitor(ZMQ_PAIR);
+    if (zmq_socket_monitor(socket_, name.c_str(), ZMQ_EVENT_MONITOR_STOPPED) != 0) throw_zeromq("zmq_socket_monitor");
+    monitor.connect(name);
+    zmq_close(std::exchange(socket_, nullptr));
+    zmq::message_t event;
+    while (!flushed && !deadline.has_passed()) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline.left());
+      const int wait = static_cast<int>(left.count());
+      zmq_setsockopt(monitor.get(), ZMQ_RCVTIMEO, &wait, sizeof wait);
+      flushed = zmq_msg_recv(event.handle(), monitor.get(), 0) >= 0;
+    }
+  } catch (const std::exception&) {  // no descriptors: libzmq flushes, unwatched
+    if (socket_ != nullptr) zmq_close(socket_);
+  }
+  forget();
+  return flushed;
+}
+
+void ZeromqSocket::forget() noexcept {
+  socket_ = nullptr;
+  if (generation_ != zeromq_generation()) return;
+  Registry& registry = Registry::get();
+  const std::lock_guard lock(registry.mutex);
+  // Terminating waits until every socket is destroyed, so that nothing is left behind: no thread, no descriptor.
+  if (--registry.sockets == 0) delete std::exchange(registry.context, nullptr);
+}
+
+}  // namespace crucible

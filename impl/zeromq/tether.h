@@ -1,0 +1,72 @@
+// Tether: the socket that ties the two ends of a connection, whose messages travel elsewhere, to each other.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "api/bytes.h"
+#include "core/fd.h"
+
+namespace crucible {
+
+/// A lifeline (severed once every copy of the other end is gone) that also carries a few notes, so few that they always
+/// fit the socket's buffer. Over AF_UNIX (SEQPACKET) or TCP. Any thread of the end's user.
+class Tether {
+ public:
+  /// The first note of each side: how to send to it.
+  struct Greeting {
+    static constexpr std::uint8_t kVersion = 1;
+    std::uint16_t port = 0;         ///< of the TCP listener; 0 otherwise
+    std::array<char, 32> secret{};  ///< hexadecimal digits that whoever sends to it must know
+    std::string_view word() const noexcept { return {secret.data(), secret.size()}; }
+  };
+  /// What the notes read so far say of the other side.
+  struct News {
+    bool severed = false;   ///< gone
+    bool greeted = false;   ///< `greeting` is filled in
+    bool attached = false;  ///< receives by now
+    bool deaf = false;      ///< will never receive again
+    bool flushed = false;   ///< closed, and all that it sent has left it
+    bool bequest = false;   ///< closed before anybody received: all that it sent is in the bequest
+    Greeting greeting;
+  };
+
+  explicit Tether(Fd socket) noexcept : socket_(std::move(socket)) {}
+
+  int descriptor() const noexcept { return socket_.get(); }
+  bool is_unix() const;
+  /// Reads what has come; does not wait. Throws std::system_error.
+  News look();
+  void greet(const Greeting& greeting);
+  /// The other side may be gone, which is no error.
+  void say_attached() noexcept { say('A'); }
+  void say_deaf() noexcept { say('D'); }
+  void say_flushed() noexcept { say('F'); }
+  /// Leaves messages to the other side, each as 8 bytes of length and its bytes. False: more than the tether can take.
+  bool bequeath(const std::vector<ByteView>& messages);
+  /// What was left; once.
+  Bytes inherit();
+  void close() noexcept { socket_.reset(); }
+
+ private:
+  static constexpr std::size_t kInline = 32 * 1024;  // a longer bequest travels as a memfd
+
+  bool say(char note) noexcept;
+  bool send_all(ByteView bytes, int passed) noexcept;
+  void read_notes();
+  bool read_note(std::size_t& at);
+
+  Fd socket_;
+  std::mutex mutex_;  // guards what follows
+  News news_;
+  Bytes unread_;
+  std::vector<Fd> passed_;
+  Bytes bequest_;
+};
+
+}  // namespace crucible
