@@ -16,6 +16,7 @@
 #include "support/case.h"
 #include "support/loan.h"
 #include "support/quiet.h"
+#include "support/remote.h"
 #include "support/runner.h"
 #include "support/subject.h"
 #include "support/transfer.h"
@@ -199,7 +200,11 @@ std::vector<Case> all_cases(const Options& options, TypeList<M...> /*mechanisms*
 }  // namespace crucible::bench
 
 int main(int argc, char** argv) {
-  return crucible::bench::run_benchmarks(argc, argv, [](const crucible::bench::Options& options) {
+  using crucible::bench::Options;
+  const auto cases = [](const Options& options) {
+    if (!options.listen.empty()) crucible::bench::serve_remote(options);
+    if (!options.connect.empty()) return crucible::bench::remote_cases(options);
     return crucible::bench::all_cases(options, crucible::Mechanisms());
-  });
+  };
+  return crucible::bench::run_benchmarks(argc, argv, cases, crucible::bench::Program::kTwoHosts);
 }

@@ -1,5 +1,5 @@
-// Clauses A19 to A23: deaths on either side of a door, exhausted descriptors, what a thousand connections leave, and
-// the upper bounds, which run by themselves.
+// Clauses A19 and A21 to A24: deaths on either side of a door, exhausted descriptors, what a thousand connections
+// leave, and the upper bounds, which run by themselves.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -112,7 +112,7 @@ void serve_until_dead(const std::string& address, std::atomic<int>& phase, std::
 }
 
 // Each owner finds what the one before it left. Connects end whatever becomes of the owner.
-TEST_P(DoorFaults, A20_AKilledListenerLeavesNoClientWaitingAndNoNameTaken) {
+TEST_P(DoorFaults, A24_AKilledListenerLeavesNoClientWaitingAndNoNameTaken) {
   CRUCIBLE_REQUIRE(survives_kill);
   constexpr unsigned kKills = 200;
   Random random;

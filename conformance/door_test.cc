@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <csignal>
@@ -186,12 +187,16 @@ TEST_P(Door, A9_WhereNobodyListensAConnectFailsAtOnce) {
 }
 
 TEST_P(Door, A9_OptionsThatNoDoorHasAreBadArguments) {
-  DoorOptions simplex;
-  simplex.pipe.duplex = false;
-  DoorOptions impatient;
-  impatient.handshake_timeout = 0ms;
+  std::vector<DoorOptions> impossible(2);
+  impossible[0].pipe.duplex = false;
+  impossible[1].handshake_timeout = 0ms;
+  for (const WaitStrategy wait : {WaitStrategy::kAdaptive, WaitStrategy::kSpin, WaitStrategy::kBlock}) {
+    if (std::ranges::find(mechanism().waits, wait) != mechanism().waits.end()) continue;
+    impossible.emplace_back().pipe.wait = wait;
+    EXPECT_THROW((void)pipe({.wait = wait}), BadArgument);
+  }
   const std::unique_ptr<Listener> listener = listen();
-  for (const DoorOptions& options : {simplex, impatient}) {
+  for (const DoorOptions& options : impossible) {
     EXPECT_THROW((void)listen(options), BadArgument);
     EXPECT_THROW((void)connect(*listener, options), BadArgument);
   }

@@ -135,6 +135,7 @@ TEST_P(Pipe, P22_AStormOfSignalsDoesNotShowAnywhere) {
 }
 
 TEST_P(Pipe, P23_NegativeDescriptorsAndWrongNumbersAreRefused) {
+  CRUCIBLE_REQUIRE(transferable);
   for (std::size_t count = 0; count < 8; ++count) {
     EXPECT_THROW((void)mechanism().adopt({.descriptors = std::vector<int>(count, -1), .state = {}}), BadArgument)
         << count;
@@ -142,6 +143,7 @@ TEST_P(Pipe, P23_NegativeDescriptorsAndWrongNumbersAreRefused) {
 }
 
 TEST_P(Pipe, P23_DescriptorsThatAreNotOpenFailOnUse) {
+  CRUCIBLE_REQUIRE(transferable);
   std::vector<int> not_open;
   std::unique_ptr<Connection> adopted;
   while (adopted == nullptr && not_open.size() < 8) {

@@ -18,6 +18,7 @@
 #include "conformance/pipe_support.h"
 #include "conformance/support/events.h"
 #include "conformance/support/peer.h"
+#include "conformance/support/resources.h"
 #include "core/fd.h"
 
 namespace crucible::testing {
@@ -391,6 +392,41 @@ TEST_P(Pipe, P20_DescriptorsArePassed) {
   child.join();
   char bytes[3];
   EXPECT_EQ(::read(reader.get(), bytes, 3), 2);
+}
+
+TEST_P(Pipe, P20_PlainReceivesCloseTheDescriptorsOfAMessage) {
+  CRUCIBLE_REQUIRE(passes_descriptors);
+  auto [here, there] = pipe();
+  const std::size_t before = open_descriptors();
+  const int several[] = {STDERR_FILENO, STDERR_FILENO, STDERR_FILENO};
+  EXPECT_EQ(here->send_descriptors(several, text("three")), Status::kOk);
+  EXPECT_EQ(here->send_descriptors(several, text("and three")), Status::kOk);
+  EXPECT_EQ(as_text(take(*there)), "three");
+  std::vector<int> received;
+  Bytes message;
+  EXPECT_EQ(there->recv_descriptors(received, message), Status::kOk);
+  EXPECT_EQ(as_text(message), "and three");
+  EXPECT_EQ(received.size(), 3U);
+  for (const int descriptor : received) ::close(descriptor);
+  EXPECT_EQ(there->recv_descriptors(received, message, Deadline::immediate()), Status::kTimeout);
+  EXPECT_EQ(open_descriptors(), before);
+}
+
+TEST_P(Pipe, P20_WhatCannotBePassedIsRefused) {
+  CRUCIBLE_REQUIRE(passes_descriptors);
+  auto [here, there] = pipe();
+  const std::vector<int> too_many(Connection::kMostDescriptors + 1, STDERR_FILENO);
+  EXPECT_EQ(here->send_descriptors(too_many, {}), Status::kBadArgument);
+  EXPECT_EQ(here->send_descriptors({}, text("none")), Status::kBadArgument);
+  const int one[] = {STDERR_FILENO};
+  EXPECT_EQ(here->send_descriptors(one, Bytes(Connection::kDescriptorMessage + 1)), Status::kBadArgument);
+  int not_open = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+  ::close(not_open);
+  EXPECT_EQ(here->send_descriptor(not_open), Status::kBadArgument);
+  EXPECT_FALSE(there->poll());
+  here->close();
+  EXPECT_EQ(there->recv_descriptor(not_open), Status::kEof);
+  EXPECT_EQ(there->send_descriptor(STDERR_FILENO), Status::kBrokenPipe);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "limits/boost_raw.h"
 #include "limits/line.h"
 #include "limits/pairing.h"
 #include "limits/pipe_raw.h"
@@ -55,6 +56,7 @@ std::vector<NamedLimit> transport_limits() {
       {"pipe_raw", best_raw<Workload, PipeRaw>},
       {"unix_raw", best_raw<Workload, UnixRaw>},
       {"tcp_raw", best_raw<Workload, TcpRaw>},
+      {"boost_raw", best_raw<Workload, BoostRaw>},
   };
 }
 

@@ -17,7 +17,9 @@ static_assert(sizeof(FutexWord) == sizeof(std::uint32_t));
 inline void futex_wait(const FutexWord& word, std::uint32_t seen) noexcept {
   syscall(SYS_futex, &word, FUTEX_WAIT, seen, nullptr, nullptr, 0);
 }
-inline void futex_wake(FutexWord& word) noexcept { syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0); }
+inline void futex_wake(FutexWord& word, int sleepers = 1) noexcept {
+  syscall(SYS_futex, &word, FUTEX_WAKE, sleepers, nullptr, nullptr, 0);
+}
 
 /// While it lives, the failure of a child changes the word to kNobody and wakes who sleeps on it in this process: a
 /// bare loop has no other way to learn that nobody will ever answer, and finds the bytes wrong. Few at a time.

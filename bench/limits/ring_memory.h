@@ -32,12 +32,13 @@ struct RingMemory {
 };
 
 /// Loads `index` until `enough(value)`. Pauses while the peer is probably at work on another CPU, then gives this one
-/// away, for the peer may need it. Throws std::runtime_error when it has not moved for ten seconds.
+/// away, for the peer may need it. Throws std::runtime_error when it has not moved for `patience`.
 template <class Enough>
-std::uint64_t await_index(const std::atomic<std::uint64_t>& index, Enough enough) {
+std::uint64_t await_index(const std::atomic<std::uint64_t>& index, Enough enough,
+                          std::chrono::milliseconds patience = std::chrono::seconds(10)) {
   constexpr unsigned kPauses = 256;
-  auto overdue = [deadline = Deadline::never()]() mutable {
-    if (deadline.is_never()) deadline = Deadline::after(std::chrono::seconds(10));
+  auto overdue = [patience, deadline = Deadline::never()]() mutable {
+    if (deadline.is_never()) deadline = Deadline::after(patience);
     return deadline.has_passed();
   };
   for (unsigned tries = 0;; ++tries) {

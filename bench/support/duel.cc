@@ -9,7 +9,6 @@ namespace crucible::bench {
 namespace {
 
 constexpr double kBlockNs = 800e3;
-constexpr std::uint64_t kFewestOperations = 20;
 constexpr double kShortestWarmUpNs = 20e6;
 constexpr double kLongestWarmUpNs = 100e6;
 constexpr double kSteady = 0.05;
@@ -81,7 +80,8 @@ Fastest fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidat
 Duel::Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::string limit_name)
     : subject_(std::move(subject)), limit_(std::move(limit)), limit_name_(std::move(limit_name)) {
   const double slower = std::max(warm_up(*subject_), limit_ ? warm_up(*limit_) : 0.0);
-  operations_ = std::clamp(static_cast<std::uint64_t>(kBlockNs / slower), kFewestOperations, Side::kMostOperations);
+  operations_ =
+      std::clamp(static_cast<std::uint64_t>(kBlockNs / slower), subject_->fewest_operations(), Side::kMostOperations);
 }
 
 std::int64_t Duel::run_pairs(int count, Outcome& outcome) {

@@ -3,6 +3,7 @@
 
 #include <sys/prctl.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
@@ -45,7 +46,8 @@ class IdleReceiver final : public TransferSide<End> {
     sleep_until(start);
     const std::int64_t before = used_ns();
     sleep_until(start + static_cast<std::int64_t>(operations) * kOperationNs);
-    const std::int64_t used = used_ns() - before;
+    // What one reads between two clocks may come out a few nanoseconds below nothing.
+    const std::int64_t used = std::max<std::int64_t>(0, used_ns() - before);
     const std::int64_t elapsed = Deadline::now_ns() - start;
     this->payload_.stamp(buffer_.span(), ++this->sequence_);
     this->end_->send(buffer_.span());

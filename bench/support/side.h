@@ -38,6 +38,8 @@ class Side {
   /// Times `operations` (1 to kMostOperations) after one that is not timed. Throws VerificationError when bytes are
   /// wrong.
   virtual Block run(std::uint64_t operations) = 0;
+  /// In a block of any length; of several clients each does so many.
+  virtual std::uint64_t fewest_operations() const { return 20; }
   /// What a reader must know to judge whether the comparison is fair: buffers read back, copies, settings.
   virtual nlohmann::json fairness() const = 0;
 };

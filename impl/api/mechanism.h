@@ -33,30 +33,54 @@ struct Mechanism {
   std::unique_ptr<Connection> (*connect)(const std::string& address, const DoorOptions& options, Deadline deadline);
 };
 
+/// Throws BadArgument for a wait strategy that M does not offer.
+template <class M>
+void require_offered(const PipeOptions& options) {
+  if (!options.wait) return;
+  if constexpr (requires { M::kWaits; }) {
+    for (const WaitStrategy offered : M::kWaits) {
+      if (offered == *options.wait) return;
+    }
+  }
+  throw BadArgument(std::string(M::kName) + " does not offer to wait by " + std::string(to_string(*options.wait)));
+}
+
 /// Builds the row of a mechanism's type M (see its mechanism.h): M::kName, M::kPipe, M::Connection with
 /// `static pair(PipeOptions)`; where they exist `M::Connection::adopt(Handle)`, M::kReadsAhead, M::kWaits, and for the
 /// named door M::kScheme with `static M::listen(...)` and `static M::connect(...)`.
 template <class M>
 constexpr Mechanism describe() {
-  Mechanism row{.name = M::kName, .pipe = M::kPipe, .reads_ahead = requires {M::kReadsAhead;
-}
-, .waits = {}, .make_pipe = [](const PipeOptions& options) -> ConnectionPair { return M::Connection::pair(options); },
-    .adopt = [](const Handle&) -> std::unique_ptr<Connection> { throw Unsupported("adopt"); }, .scheme = {},
-    .listen = [](const std::string&, const DoorOptions&) -> std::unique_ptr<Listener> { throw Unsupported("listen"); },
-    .connect = [](const std::string&, const DoorOptions&, Deadline) -> std::unique_ptr<Connection> {
-      throw Unsupported("connect");
-    }
-};  // namespace crucible
-if constexpr (requires { M::kWaits; }) row.waits = M::kWaits;
-if constexpr (requires { M::Connection::adopt(Handle()); }) {
-  row.adopt = [](const Handle& handle) -> std::unique_ptr<Connection> { return M::Connection::adopt(handle); };
-}
-if constexpr (requires { M::kScheme; }) {
-  row.scheme = M::kScheme;
-  row.listen = &M::listen;
-  row.connect = &M::connect;
-}
-return row;
+  Mechanism row = {};
+  row.name = M::kName;
+  row.pipe = M::kPipe;
+  row.make_pipe = [](const PipeOptions& options) -> ConnectionPair {
+    require_offered<M>(options);
+    return M::Connection::pair(options);
+  };
+  row.adopt = [](const Handle&) -> std::unique_ptr<Connection> { throw Unsupported("adopt"); };
+  row.listen = [](const std::string&, const DoorOptions&) -> std::unique_ptr<Listener> { throw Unsupported("listen"); };
+  row.connect = [](const std::string&, const DoorOptions&, Deadline) -> std::unique_ptr<Connection> {
+    throw Unsupported("connect");
+  };
+  constexpr bool kReadsAhead = requires { M::kReadsAhead; };
+  row.reads_ahead = kReadsAhead;
+  if constexpr (requires { M::kWaits; }) row.waits = M::kWaits;
+  if constexpr (requires { M::Connection::adopt(Handle()); }) {
+    row.adopt = [](const Handle& handle) -> std::unique_ptr<Connection> { return M::Connection::adopt(handle); };
+  }
+  if constexpr (requires { M::kScheme; }) {
+    row.scheme = M::kScheme;
+    row.listen = [](const std::string& address, const DoorOptions& options) -> std::unique_ptr<Listener> {
+      require_offered<M>(options.pipe);
+      return M::listen(address, options);
+    };
+    row.connect = [](const std::string& address, const DoorOptions& options,
+                     Deadline deadline) -> std::unique_ptr<Connection> {
+      require_offered<M>(options.pipe);
+      return M::connect(address, options, deadline);
+    };
+  }
+  return row;
 }
 
 /// The mechanisms of this build, in the order of impl/CMakeLists.txt.

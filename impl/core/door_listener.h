@@ -16,6 +16,7 @@
 #include "api/listener.h"
 #include "core/door.h"
 #include "core/door_socket.h"
+#include "core/event.h"
 #include "core/gate.h"
 #include "core/handshake.h"
 
@@ -52,6 +53,7 @@ class DoorListener final : public Listener {
   static void* run_thread(void* listener);
   void run();
   bool sleep();
+  void shed() noexcept;
   void serve();
   void expire();
   void admit_newcomers();
@@ -71,9 +73,9 @@ class DoorListener final : public Listener {
   std::string address_;
   std::optional<SocketFile> file_;
   Fd socket_;
-  Fd bell_;   // wakes the handshake thread
-  Fd ready_;  // readable while there is something to accept
-  Fd spare_;  // given up for a moment to turn a peer away when there is no other
+  EventFd bell_;   // wakes the handshake thread
+  EventFd ready_;  // rung while there is something to accept
+  Fd spare_;       // given up for a moment to turn a peer away when there is no other
   Gate gate_;
   pthread_t thread_;
   std::atomic<bool> leaving_ = false;

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -101,24 +102,15 @@ SocketFile bind_file(const Fd& socket, const Place& place) {
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw_errno("unlink");
   }
   SocketFile file(path);
-  try {
-    // A umask that takes even its owner's rights away.
-    if (::chmod(path.c_str(), kOwnerOnly) != 0) throw_errno("chmod");
-    start_listening(socket);
-  } catch (...) {
-    file.remove();
-    throw;
-  }
+  // A umask that takes even its owner's rights away.
+  if (::chmod(path.c_str(), kOwnerOnly) != 0) throw_errno("chmod");
+  start_listening(socket);
   return file;
 }
 
-void limit_sending(const Fd& socket, Deadline deadline) {
-  timeval limit = {};
-  if (!deadline.is_never()) {
-    const auto us = std::chrono::ceil<std::chrono::microseconds>(deadline.left()).count();
-    limit = {.tv_sec = us / 1'000'000, .tv_usec = us % 1'000'000};
-  }
-  if (::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0) {
+void limit_sending(const Fd& socket, std::chrono::microseconds limit) {
+  const timeval value = {.tv_sec = limit.count() / 1'000'000, .tv_usec = limit.count() % 1'000'000};
+  if (::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &value, sizeof value) != 0) {
     throw_errno("setsockopt(SO_SNDTIMEO)");
   }
 }
@@ -141,24 +133,24 @@ void limit_sending(const Fd& socket, Deadline deadline) {
 
 }  // namespace
 
-SocketFile::SocketFile(std::string path) : path_(std::move(path)) {
+SocketFile::SocketFile(std::string path) : path_(std::make_unique<const std::string>(std::move(path))) {
   struct stat facts = {};
-  if (::lstat(path_.c_str(), &facts) != 0) throw_errno("lstat");
+  if (::lstat(path_->c_str(), &facts) != 0) throw_errno("lstat");
   device_ = facts.st_dev;
   inode_ = facts.st_ino;
 }
 
-void SocketFile::remove() const noexcept {
+SocketFile::~SocketFile() {
   struct stat facts = {};
-  if (::lstat(path_.c_str(), &facts) != 0) return;
-  if (facts.st_dev == device_ && facts.st_ino == inode_) ::unlink(path_.c_str());
+  if (path_ == nullptr || ::lstat(path_->c_str(), &facts) != 0) return;
+  if (facts.st_dev == device_ && facts.st_ino == inode_) ::unlink(path_->c_str());
 }
 
 OpenDoor open_local_socket(Place place) {
   Fd socket = make_socket(SOCK_SEQPACKET | SOCK_NONBLOCK);
   std::optional<SocketFile> file;
   if (place.kind == Place::Kind::kPath) {
-    file = bind_file(socket, place);
+    file.emplace(bind_file(socket, place));
   } else {
     if (place.name.empty()) place.name = random_name();
     const LocalName name(place);
@@ -173,18 +165,17 @@ OpenDoor open_local_socket(Place place) {
 
 // Where the backlog is full only a blocking connect() waits for its turn.
 std::optional<Fd> reach_local_socket(const Place& place, Deadline deadline) {
+  constexpr auto kLeast = std::chrono::microseconds(1);  // 0 would be no limit at all
   const LocalName name(place);
+  const bool has_limit = !deadline.is_never() && !deadline.is_immediate();
   Fd socket = make_socket(SOCK_SEQPACKET | (deadline.is_immediate() ? SOCK_NONBLOCK : 0));
   while (true) {
-    if (!deadline.is_never() && !deadline.is_immediate()) {
-      if (deadline.has_passed()) return std::nullopt;
-      limit_sending(socket, deadline);
-    }
+    if (has_limit) limit_sending(socket, std::max(kLeast, ceil<std::chrono::microseconds>(deadline.left())));
     if (::connect(socket.get(), name.get(), name.length) == 0) break;
     if (errno != EAGAIN && errno != EINTR) throw_unreachable(place);
     if (deadline.has_passed()) return std::nullopt;
   }
-  limit_sending(socket, Deadline::never());
+  if (has_limit) limit_sending(socket, {});
   return socket;
 }
 
@@ -196,8 +187,7 @@ void make_blocking(const Fd& socket) {
 std::optional<PeerCredentials> credentials_of(int socket) {
   ucred peer = {};
   socklen_t length = sizeof peer;
-  // Of what is no AF_UNIX socket the kernel knows no process.
-  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.pid <= 0) return std::nullopt;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return std::nullopt;
   return PeerCredentials{.pid = peer.pid, .uid = peer.uid, .gid = peer.gid};
 }
 

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -13,17 +14,21 @@
 
 namespace crucible {
 
-/// A socket's name in the file system.
+/// A socket's name in the file system, removed with the object.
 class SocketFile {
  public:
   /// The one that stands at `path` now.
   explicit SocketFile(std::string path);
-  /// Removes it, unless another file stands there by now. While the socket still listens nobody takes its name over,
-  /// so that this needs no lock.
-  void remove() const noexcept;
+  SocketFile(SocketFile&& other) noexcept = default;
+  SocketFile& operator=(SocketFile&&) = delete;
+  /// Unless another file stands there by now. While the socket still listens nobody takes its name over, so that this
+  /// needs no lock.
+  ~SocketFile();
+  /// It stays.
+  void disown() noexcept { path_.reset(); }
 
  private:
-  std::string path_;
+  std::unique_ptr<const std::string> path_;
   dev_t device_;
   ino_t inode_;
 };
@@ -51,7 +56,7 @@ void make_blocking(const Fd& socket);
 /// What every connected TCP socket gets: no delay, and a peer's silent death noticed in about a minute.
 void prepare_tcp(const Fd& socket);
 
-/// Nothing where the kernel does not tell.
+/// The process at the other end of an AF_UNIX socket; its number is 0 if this process cannot see it.
 std::optional<PeerCredentials> credentials_of(int socket);
 
 /// Whether a process that proves nothing may be talked to: it is this user's or root's.
