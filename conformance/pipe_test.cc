@@ -301,6 +301,19 @@ TEST_P(Pipe, P16_OverTheLimitADuplexEndCanOnlySend) {
   }
 }
 
+TEST_P(Pipe, P16_TheLimitHoldsForEachOfABatch) {
+  auto [reader, writer] = simplex();
+  const std::vector<Bytes> messages = {Bytes(10), Bytes(9), Bytes(11), Bytes(1)};
+  const std::vector<ByteView> views(messages.begin(), messages.end());
+  std::size_t sent = 0;
+  ASSERT_EQ(writer->send_many(views, sent), Status::kOk);
+  Bytes message;
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(reader->recv_bytes(message, 10), Status::kOk);
+  EXPECT_EQ(message.size(), 9U);
+  EXPECT_EQ(reader->recv_bytes(message, 10), Status::kBadLength);
+  EXPECT_TRUE(reader->closed());
+}
+
 TEST_P(Pipe, P16_OverTheLimitASimplexEndIsClosed) {
   auto [reader, writer] = simplex();
   give(*writer, Bytes(10));

@@ -104,6 +104,22 @@ TEST_P(Wait, P25_MixesConnectionsAndSockets) {
   EXPECT_EQ(next_status(*here), Status::kEof);
 }
 
+// Those behind the first may have left the kernel with it.
+TEST_P(Wait, P25_WhatIsBehindAReceivedMessageIsReady) {
+  auto [here, there] = pipe();
+  const std::vector<Bytes> messages = {text("one"), {}, text("three")};
+  const std::vector<ByteView> views(messages.begin(), messages.end());
+  std::size_t sent = 0;
+  ASSERT_EQ(there->send_many(views, sent), Status::kOk);
+  give(*there, text("alone"));
+  for (const char* expected : {"one", "", "three", "alone"}) {
+    EXPECT_EQ(wait({*here}), Positions{0});
+    EXPECT_EQ(here->wait_readable(), Status::kOk);
+    EXPECT_EQ(as_text(take(*here)), expected);
+  }
+  EXPECT_EQ(wait({*here}, Deadline::immediate()), Positions{});
+}
+
 TEST_P(Wait, P25_HandledSignalsDoNotShow) {
   auto [here, there] = pipe();
   auto [idle, other] = pipe();

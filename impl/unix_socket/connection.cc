@@ -38,15 +38,18 @@ void UnixSocketConnection::set_capacity(int socket, const PipeOptions& options) 
 }
 
 UnixSocketConnection::UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<SealedMemory> page,
-                                           bool first)
+                                           bool first, bool read_ahead)
     : socket_(std::move(socket)),
       part_(std::min(kPart, largest_packet(socket_.get()) - kHeader)),
       readable_(readable),
       writable_(writable),
       page_(std::move(page)),
       first_(first),
-      outgoing_given_up_(page_->objects<GivenUp>()[first ? 0 : 1]),
-      incoming_given_up_(page_->objects<GivenUp>()[first ? 1 : 0]) {}
+      outgoing_(page_->objects<Shared>()[first ? 0 : 1]),
+      incoming_(page_->objects<Shared>()[first ? 1 : 0]),
+      ahead_(read_ahead ? new std::array<std::byte, kHeader + kPart> : nullptr) {
+  if (read_ahead) incoming_.takes_packs.store(1, std::memory_order_relaxed);
+}
 
 std::pair<std::unique_ptr<UnixSocketConnection>, std::unique_ptr<UnixSocketConnection>> UnixSocketConnection::pair(
     const PipeOptions& options) {
@@ -57,9 +60,9 @@ std::pair<std::unique_ptr<UnixSocketConnection>, std::unique_ptr<UnixSocketConne
   for (const int end : ends) set_capacity(end, options);
   const auto page = SealedMemory::make(kSharedBytes);
   return {std::unique_ptr<UnixSocketConnection>(
-              new UnixSocketConnection(std::move(first), true, options.duplex, page, true)),
+              new UnixSocketConnection(std::move(first), true, options.duplex, page, true, options.read_ahead)),
           std::unique_ptr<UnixSocketConnection>(
-              new UnixSocketConnection(std::move(second), options.duplex, true, page, false))};
+              new UnixSocketConnection(std::move(second), options.duplex, true, page, false, options.read_ahead))};
 }
 
 void UnixSocketConnection::close() noexcept {
@@ -68,11 +71,16 @@ void UnixSocketConnection::close() noexcept {
 
 int UnixSocketConnection::descriptor() const {
   if (closed()) throw Closed("descriptor");
+  if (ahead_ != nullptr) throw Unsupported("descriptor: the end reads ahead");
   return socket_.get();
 }
 
 bool UnixSocketConnection::begin_wait(pollfd& slot) {
   if (!gate_.enter(Gate::kReceive)) throw Closed("wait");
+  if (readable_ && !packed_.empty()) {
+    gate_.leave(Gate::kReceive);
+    return true;
+  }
   slot.fd = socket_.get();
   slot.events = readable_ ? POLLIN : 0;  // a sender's only news is that its receiver is gone
   return false;
@@ -98,6 +106,10 @@ Status UnixSocketConnection::send_many(std::span<const ByteView> messages, std::
   if (!pass) return Status::kClosed;
   if (!writable_) return Status::kWrongDirection;
   while (sent < messages.size()) {
+    std::size_t packed = 0;
+    if (const Status status = send_pack(messages.subspan(sent), packed, deadline); status != Status::kOk) return status;
+    sent += packed;
+    if (packed > 0) continue;
     Batch batch;
     for (const ByteView message : messages.subspan(sent, std::min(kBatch, messages.size() - sent))) {
       if (message.size() > kCopied) break;
@@ -117,12 +129,16 @@ Status UnixSocketConnection::send_small(ByteView message, Deadline deadline) {
   const Header header = {.length = message.size(), .offset = 0};
   std::memcpy(flat.data(), &header, kHeader);
   if (!message.empty()) std::memcpy(flat.data() + kHeader, message.data(), message.size());
+  return send_packet(ByteView(flat).first(kHeader + message.size()), deadline);
+}
+
+Status UnixSocketConnection::send_packet(ByteView packet, Deadline deadline) {
   const int flags = MSG_NOSIGNAL | (deadline.is_never() ? 0 : MSG_DONTWAIT);
   bool last_attempt = false;
-  while (::send(socket_.get(), flat.data(), kHeader + message.size(), flags) < 0) {
+  while (::send(socket_.get(), packet.data(), packet.size(), flags) < 0) {
     if (const Status status = after_failed_send(deadline, last_attempt); status != Status::kOk) return status;
   }
-  outgoing_given_up_.store(0, std::memory_order_relaxed);
+  outgoing_.given_up.store(0, std::memory_order_relaxed);
   return Status::kOk;
 }
 
@@ -138,7 +154,7 @@ Status UnixSocketConnection::send_large(ByteView message, Deadline deadline) {
     }
     std::size_t sent = 0;
     if (const Status status = send_batch(batch, sent, deadline); status != Status::kOk) {
-      if (offset > 0) outgoing_given_up_.store(1, std::memory_order_relaxed);
+      if (offset > 0) outgoing_.given_up.store(1, std::memory_order_relaxed);
       return status;
     }
     offset = std::min(message.size(), offset + sent * part_);
@@ -163,7 +179,7 @@ Status UnixSocketConnection::send_batch(Batch& batch, std::size_t& sent, Deadlin
     const int done = sendmmsg(socket_.get(), batch.packets.data(), static_cast<unsigned>(batch.count), flags);
     if (done > 0) {
       sent = static_cast<std::size_t>(done);
-      outgoing_given_up_.store(0, std::memory_order_relaxed);
+      outgoing_.given_up.store(0, std::memory_order_relaxed);
       return Status::kOk;
     }
     sent = 0;
@@ -201,7 +217,7 @@ Status UnixSocketConnection::wait_readable(Deadline deadline) {
   const Gate::Pass pass(gate_, Gate::kReceive);
   if (!pass) return Status::kClosed;
   if (!readable_) return Status::kWrongDirection;
-  return await_events(socket_.get(), POLLIN, deadline, gate_);
+  return packed_.empty() ? await_events(socket_.get(), POLLIN, deadline, gate_) : Status::kOk;
 }
 
 Status UnixSocketConnection::receive(Destination& to, Deadline deadline) {
@@ -223,7 +239,7 @@ Status UnixSocketConnection::receive_message(Destination& to, Deadline deadline)
   bool with_caller = !begun_;  // and not in pending_, where an earlier call that its deadline ended left it
   std::byte* payload = pending_.data();
   while (true) {
-    ByteSpan direct = to.buffer(kCopied);
+    ByteSpan direct = ahead_ == nullptr ? to.buffer(kCopied) : ByteSpan();
     if (begun_) {
       direct = discarding_ ? ByteSpan() : ByteSpan(payload + position_, std::min(kPart, length_ - position_));
     }
@@ -236,7 +252,7 @@ Status UnixSocketConnection::receive_message(Destination& to, Deadline deadline)
         }
         return status;
       }
-      const bool lost = std::exchange(begun_, false) && incoming_given_up_.load(std::memory_order_relaxed) == 0;
+      const bool lost = std::exchange(begun_, false) && incoming_.given_up.load(std::memory_order_relaxed) == 0;
       return lost && status == Status::kEof ? Status::kTruncated : status;
     }
     const std::size_t size = packet.direct + packet.spilled.size();
@@ -270,9 +286,10 @@ Status UnixSocketConnection::receive_message(Destination& to, Deadline deadline)
   }
 }
 
-// One packet: its first bytes into `direct`, what goes beyond into this thread's spill.
+// One packet: its first bytes into `direct`, what goes beyond into the spill.
 Status UnixSocketConnection::receive_packet(Packet& packet, ByteSpan direct, Deadline deadline) {
-  thread_local std::array<std::byte, kHeader + kPart> spill;
+  if (take_packed(packet)) return Status::kOk;
+  const ByteSpan spill = this->spill();
   iovec parts[] = {
       {spill.data(), kHeader}, {direct.data(), direct.size()}, {spill.data() + kHeader, spill.size() - kHeader}};
   msghdr message = {};
@@ -292,6 +309,10 @@ Status UnixSocketConnection::receive_packet(Packet& packet, ByteSpan direct, Dea
       std::memcpy(&packet.header, spill.data(), kHeader);
       packet.direct = std::min(size - kHeader, direct.size());
       packet.spilled = ByteView(spill).subspan(kHeader, size - kHeader - packet.direct);
+      if (packet.header.offset == kPacked && ahead_ != nullptr) [[unlikely]] {
+        unpack(packet, direct);
+        if (!take_packed(packet)) continue;
+      }
       return Status::kOk;
     }
     if (errno == EAGAIN) {

@@ -59,22 +59,29 @@ class UnixSocketConnection final : public Connection {
   /// In front of every packet. An empty packet could not be told from end of file.
   struct Header {
     std::uint64_t length;  ///< of the whole message
-    std::uint64_t offset;  ///< of this packet's part in it, or kWithDescriptors
+    std::uint64_t offset;  ///< of this packet's part in it, kWithDescriptors or kPacked
   };
   /// A message of one packet that carries descriptors.
   static constexpr std::uint64_t kWithDescriptors = 1ULL << 63;
+  /// Several whole messages, each behind its length in 4 bytes. Only for a receiver that reads ahead.
+  static constexpr std::uint64_t kPacked = 1ULL << 62;
   static constexpr std::size_t kHeader = 16;
   static_assert(sizeof(Header) == kHeader);
   /// Payload of a packet: what the kernel takes in one block of 16 KiB and 17 pages, less its own bookkeeping.
   static constexpr std::size_t kPart = (16 + 64) * 1024 - 512;
-  static constexpr std::size_t kBatch = 32;     ///< packets per system call at most
-  static constexpr std::size_t kCopied = 4096;  ///< payloads up to here are copied behind their header
+  static constexpr std::size_t kBatch = 32;        ///< packets per system call at most
+  static constexpr std::size_t kPack = 16 * 1024;  ///< bytes of messages and lengths in a packed packet at most
+  static constexpr std::size_t kCopied = 4096;     ///< payloads up to here are copied behind their header
 
-  /// Per direction, in the pair's page: not 0 if its sender has given up a message half-way and sent nothing since.
-  using GivenUp = std::atomic<std::uint32_t>;
-  static constexpr std::size_t kSharedBytes = 2 * sizeof(GivenUp);
+  /// Per direction, in the pair's page.
+  struct Shared {
+    std::atomic<std::uint32_t> given_up;     ///< its sender has given up a message half-way and sent nothing since
+    std::atomic<std::uint32_t> takes_packs;  ///< its receiver reads ahead
+  };
+  static constexpr std::size_t kSharedBytes = 2 * sizeof(Shared);
 
-  UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<SealedMemory> page, bool first);
+  UnixSocketConnection(Fd socket, bool readable, bool writable, std::shared_ptr<SealedMemory> page, bool first,
+                       bool read_ahead = false);
 
   static void set_capacity(int socket, const PipeOptions& options);
 
@@ -95,6 +102,8 @@ class UnixSocketConnection final : public Connection {
   };
 
   Status send_small(ByteView message, Deadline deadline);
+  Status send_pack(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline);
+  Status send_packet(ByteView packet, Deadline deadline);
   Status send_large(ByteView message, Deadline deadline);
   Status send_batch(Batch& batch, std::size_t& sent, Deadline deadline);
   Status after_failed_send(Deadline deadline, bool& last_attempt);
@@ -103,6 +112,9 @@ class UnixSocketConnection final : public Connection {
   Status receive_message(Destination& to, Deadline deadline);
   Status peek_header(Header& header, Deadline deadline);
   Status receive_packet(Packet& packet, ByteSpan direct, Deadline deadline);
+  ByteSpan spill();
+  void unpack(Packet& packet, ByteSpan direct);
+  bool take_packed(Packet& packet);
 
   Fd socket_;
   const std::size_t part_;  ///< payload of a packet: kPart, or what a smaller buffer admits
@@ -110,8 +122,8 @@ class UnixSocketConnection final : public Connection {
   const bool writable_;
   std::shared_ptr<SealedMemory> page_;
   const bool first_;
-  GivenUp& outgoing_given_up_;
-  GivenUp& incoming_given_up_;
+  Shared& outgoing_;
+  Shared& incoming_;
   Gate gate_;
 
   // The receiver's message whose other packets are yet to come, kept between calls.
@@ -120,6 +132,8 @@ class UnixSocketConnection final : public Connection {
   std::size_t length_ = 0;
   std::size_t position_ = 0;
   Bytes pending_;
+  const std::unique_ptr<std::array<std::byte, kHeader + kPart>> ahead_;  // the last packet, if this end reads ahead
+  ByteView packed_;                                                      // messages in it that were not yet received
 };
 
 }  // namespace crucible

@@ -30,7 +30,7 @@ Status UnixSocketConnection::send_descriptors(std::span<const int> descriptors, 
   while (send_with_descriptors(socket_.get(), parts, descriptors, flags) < 0) {
     if (const Status status = after_failed_send(deadline, last_attempt); status != Status::kOk) return status;
   }
-  outgoing_given_up_.store(0, std::memory_order_relaxed);
+  outgoing_.given_up.store(0, std::memory_order_relaxed);
   return Status::kOk;
 }
 
@@ -38,6 +38,7 @@ Status UnixSocketConnection::recv_descriptors(std::vector<int>& descriptors, Byt
   const Gate::Pass pass(gate_, Gate::kReceive);
   if (!pass) return Status::kClosed;
   if (!readable_) return Status::kWrongDirection;
+  if (!packed_.empty()) return Status::kBadArgument;
   Header header;
   const Status status = peek_header(header, deadline);
   if (status != Status::kOk) return status;

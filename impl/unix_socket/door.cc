@@ -15,6 +15,7 @@ constexpr unsigned kWrites = 4;
 
 Handle UnixSocketConnection::handle() const {
   if (closed()) throw Closed("handle");
+  if (ahead_ != nullptr) throw Unsupported("handle: the end reads ahead");
   if (begun_) throw StateError("handle: the end is in the middle of a message");
   const unsigned flags = (first_ ? kFirst : 0) | (readable_ ? kReads : 0) | (writable_ ? kWrites : 0);
   return {.descriptors = {socket_.get(), page_->descriptor()}, .state = {static_cast<std::byte>(flags)}};
@@ -42,7 +43,8 @@ std::unique_ptr<Connection> UnixSocketConnection::admit(Fd socket, const PipeOpt
   set_capacity(socket.get(), options);
   auto page = SealedMemory::make(kSharedBytes);
   pass(socket, {.descriptors = {page->descriptor()}, .state = {}});
-  return std::unique_ptr<Connection>(new UnixSocketConnection(std::move(socket), true, true, std::move(page), true));
+  return std::unique_ptr<Connection>(
+      new UnixSocketConnection(std::move(socket), true, true, std::move(page), true, options.read_ahead));
 }
 
 std::unique_ptr<Connection> UnixSocketConnection::enter(Fd socket, const PipeOptions& options, Deadline deadline) {
@@ -54,7 +56,8 @@ std::unique_ptr<Connection> UnixSocketConnection::enter(Fd socket, const PipeOpt
   Fd file(handle.descriptors[0]);
   auto page = SealedMemory::adopt(file.get(), kSharedBytes);
   (void)file.release();
-  return std::unique_ptr<Connection>(new UnixSocketConnection(std::move(socket), true, true, std::move(page), false));
+  return std::unique_ptr<Connection>(
+      new UnixSocketConnection(std::move(socket), true, true, std::move(page), false, options.read_ahead));
 }
 
 }  // namespace crucible

@@ -11,6 +11,7 @@ namespace crucible {
 struct UnixSocket : HasDoor<UnixSocket> {
   static constexpr std::string_view kName = "unix_socket";
   static constexpr std::string_view kLimit = "unix_raw";
+  static constexpr bool kReadsAhead = true;
   static constexpr Capabilities kPipe = {.pollable = true,
                                          .hands_over = true,
                                          .transferable = true,
