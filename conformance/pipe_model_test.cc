@@ -15,6 +15,7 @@
 #include "conformance/random.h"
 #include "conformance/support/events.h"
 #include "conformance/support/peer.h"
+#include "core/wait.h"
 
 namespace crucible::testing {
 namespace {
