@@ -2,6 +2,7 @@
 // themselves.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <deque>
@@ -14,6 +15,7 @@
 #include "conformance/random.h"
 #include "conformance/support/events.h"
 #include "conformance/support/peer.h"
+#include "core/wait.h"
 
 namespace crucible::testing {
 namespace {
@@ -247,6 +249,31 @@ TEST_P(PipeTiming, P49_ADeathIsNoticedWithinATenthOfASecond) {
     EXPECT_EQ(here->send_bytes(text("x")), Status::kBrokenPipe);
     EXPECT_LT(since.elapsed(), 100ms);
     child.join();
+  }
+}
+
+// The median of several: long enough asleep that one who were not woken would be found out.
+TEST_P(PipeTiming, P49_AMessageWakesASleeperAtOnce) {
+  for (const bool among_many : {false, true}) {
+    auto [here, there] = pipe();
+    auto [quiet, other] = pipe();
+    const SharedBox<std::atomic<std::int64_t>> sent_ns{0};
+    std::vector<std::int64_t> late_ns;
+    for (int round = 0; round < 9; ++round) {
+      Peer child([&end = *there, &sent_ns] {
+        EXPECT_FALSE(Event().wait_for(110ms));  // the slow case is what is tested
+        *sent_ns = Deadline::now_ns();
+        give(end, text("x"));
+      });
+      if (among_many) {
+        (void)wait({*quiet, *here});
+      }
+      EXPECT_EQ(as_text(take(*here)), "x");
+      late_ns.push_back(Deadline::now_ns() - *sent_ns);
+      child.join();
+    }
+    std::nth_element(late_ns.begin(), late_ns.begin() + 4, late_ns.end());
+    EXPECT_LT(late_ns[4], 10'000'000) << (among_many ? "in wait()" : "in a receive");
   }
 }
 

@@ -21,6 +21,9 @@ class Waitable {
   virtual bool begin_wait(pollfd& slot) = 0;
   /// `revents` as poll(2) left them. True: ready. False: woken for nothing, wait again.
   virtual bool end_wait(short revents) = 0;
+  /// How long a sleep may last before end_wait() must have a look, whatever poll(2) says: for an object whose peer can
+  /// die after it has changed the object's state and before it has woken the sleeper. Negative: no limit.
+  virtual int longest_sleep_ms() const noexcept { return -1; }
 };
 
 }  // namespace crucible

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 
 #include "api/status.h"
 
@@ -18,6 +19,8 @@ void require_distinct(std::span<const WaitItem> items) {
   }
 }
 
+using std::chrono::milliseconds;
+
 // One attempt to sleep on all items. Whatever happens, every object that was begun is ended.
 class Round {
  public:
@@ -33,7 +36,11 @@ class Round {
   Round& operator=(const Round&) = delete;
   ~Round() { end(); }
 
-  void sleep(Deadline deadline) { (void)sleep_on(slots_, ready_.empty() ? deadline : Deadline::immediate()); }
+  void sleep(Deadline deadline) {
+    if (!ready_.empty()) deadline = Deadline::immediate();
+    const bool may_last = longest_ms_ < 0 || (!deadline.is_never() && deadline.left() < milliseconds(longest_ms_));
+    (void)sleep_on(slots_, may_last ? deadline : Deadline::after(milliseconds(longest_ms_)));
+  }
 
   std::vector<std::size_t> finish() {
     end();
@@ -51,6 +58,8 @@ class Round {
       ready_.push_back(i);
     } else {
       armed_[i] = true;
+      const int longest_ms = items_[i].object()->longest_sleep_ms();
+      if (longest_ms >= 0 && (longest_ms_ < 0 || longest_ms < longest_ms_)) longest_ms_ = longest_ms;
     }
   }
 
@@ -69,6 +78,7 @@ class Round {
   std::vector<bool> armed_;
   std::vector<std::size_t> ready_;
   std::size_t begun_ = 0;
+  int longest_ms_ = -1;
 };
 
 }  // namespace

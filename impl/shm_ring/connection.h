@@ -22,6 +22,7 @@ namespace crucible {
 class ShmRingConnection final : public Connection {
  public:
   static constexpr std::uint64_t kMaxMessage = 1ULL << 32;
+  static constexpr int kLongestSleepMs = 50;
   static constexpr std::size_t kDefaultCapacity = std::size_t{256} * 1024;
 
   static std::pair<std::unique_ptr<ShmRingConnection>, std::unique_ptr<ShmRingConnection>> pair(
@@ -69,6 +70,7 @@ class ShmRingConnection final : public Connection {
   std::string_view mechanism() const noexcept override { return "shm_ring"; }
   bool begin_wait(pollfd& slot) override;
   bool end_wait(short revents) override;
+  int longest_sleep_ms() const noexcept override { return kLongestSleepMs; }
 
  private:
   using Consumer = shm_ring::Consumer;

@@ -1,0 +1,124 @@
+// Clause P42 instruction by instruction: a process is stepped through a call and killed at a chosen point of it.
+#include <gtest/gtest.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <cstdio>
+#include <optional>
+#include <string>
+
+#include "api/connection.h"
+#include "conformance/pipe_support.h"
+#include "conformance/random.h"
+#include "conformance/support/peer.h"
+
+namespace crucible::testing {
+namespace {
+
+class PipeStep : public MechanismTest {};
+
+constexpr unsigned kKills = 150;
+
+// Runs `call` in a child, which stops before and after it; lets it go `steps` instructions far, or as far as the call
+// is long, and kills it there. How far it came; nothing if this process may not trace another.
+template <class Call>
+std::optional<std::size_t> step_and_kill(Call call, std::size_t steps) {
+  Peer child([call] {
+    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) return;
+    ::raise(SIGSTOP);
+    call();
+    ::raise(SIGSTOP);
+  });
+  siginfo_t seen = {};
+  const auto pid = static_cast<id_t>(child.pid());
+  if (::waitid(P_PID, pid, &seen, WEXITED | WSTOPPED | WNOWAIT) != 0 || seen.si_code != CLD_TRAPPED)
+    return std::nullopt;
+  const auto stopped_by = [&child] {
+    int status = 0;
+    EXPECT_EQ(::waitpid(child.pid(), &status, 0), child.pid());
+    return WIFSTOPPED(status) ? WSTOPSIG(status) : -1;
+  };
+  EXPECT_EQ(stopped_by(), SIGSTOP);
+  std::size_t done = 0;
+  for (int signal = SIGTRAP; done < steps && signal != SIGSTOP; ++done) {
+    if (::ptrace(PTRACE_SINGLESTEP, child.pid(), nullptr, nullptr) != 0) break;
+    signal = stopped_by();
+  }
+  child.kill();
+  child.join();
+  return done;
+}
+
+// `setup` before each kill, `call` in the victim, `check` afterwards; the points are spread over the whole call.
+template <class Setup, class Call, class Check>
+void kill_everywhere(const char* what, Setup setup, Call call, Check check) {
+  Random random;
+  constexpr std::size_t kAll = 200'000;
+  setup();
+  const std::optional<std::size_t> length = step_and_kill(call, kAll);
+  if (!length) GTEST_SKIP() << "this process may not trace another";
+  check();
+  for (unsigned kill = 0; kill < kKills && !::testing::Test::HasFailure(); ++kill) {
+    const std::size_t point = *length * kill / kKills + random.between(0, *length / kKills);
+    SCOPED_TRACE("killed after instruction " + std::to_string(point) + " of " + std::to_string(*length));
+    setup();
+    (void)step_and_kill(call, point);
+    check();
+  }
+  std::printf("[  kills   ] %s: survived %u / %u single steps of %zu\n", what, kKills, kKills, *length);
+}
+
+TEST_P(PipeStep, P42_ASendKilledAnywhereIsWholeOrNotAtAll) {
+  CRUCIBLE_REQUIRE(survives_kill);
+  CRUCIBLE_REQUIRE(hands_over);
+  for (const std::size_t size : {40UL, 1'000UL}) {
+    auto [here, there] = pipe();
+    const Bytes victims = pattern(size, 1);
+    give(*here, victims);  // what a first call does once it has done
+    EXPECT_TRUE(same(take(*there), victims));
+    kill_everywhere(
+        "a send", [] {}, [&end = *here, &victims] { (void)end.send_bytes(victims); },
+        [&here = *here, &there = *there, &victims] {
+          give(here, text("the next one, by another copy"));
+          Bytes message = take(there);
+          if (message.size() == victims.size()) {
+            ASSERT_TRUE(same(message, victims));
+            message = take(there);
+          }
+          ASSERT_EQ(as_text(message), "the next one, by another copy");
+          ASSERT_FALSE(there.poll());
+        });
+  }
+}
+
+TEST_P(PipeStep, P42_AReceiveKilledAnywhereTakesItsMessageOrLeavesIt) {
+  CRUCIBLE_REQUIRE(survives_kill);
+  CRUCIBLE_REQUIRE(hands_over);
+  auto [here, there] = pipe();
+  kill_everywhere(
+      "a receive",
+      [&end = *here] {
+        give(end, pattern(40, 1));
+        give(end, pattern(60, 2));
+      },
+      [&end = *there] {
+        Bytes message;
+        (void)end.recv_bytes(message);
+      },
+      [&end = *there] {
+        Bytes message = take(end);
+        if (message.size() == 40) {
+          ASSERT_TRUE(same(message, pattern(40, 1)));
+          message = take(end);
+        }
+        ASSERT_TRUE(same(message, pattern(60, 2)));
+        ASSERT_FALSE(end.poll());
+      });
+}
+
+}  // namespace
+
+CRUCIBLE_INSTANTIATE_ONCE(PipeStep);
+
+}  // namespace crucible::testing
