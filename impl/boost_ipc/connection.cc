@@ -27,8 +27,8 @@ namespace {
 using std::chrono::nanoseconds;
 using namespace std::chrono_literals;
 
-// Boost's waits know no lifeline and no gate: they are cut into naps. The first is short enough to notice a death soon,
-// and long enough that its timer is not worth reprogramming the clock for.
+// Boost's waits know no lifeline and no gate: they are cut into naps. The first is long enough that its timer is rarely
+// worth reprogramming the clock for. A receiver then goes to sleep at its socket; a sender has only Boost to wait by.
 constexpr nanoseconds kFirstNap = 10ms;
 constexpr nanoseconds kNap = 50ms;
 
@@ -260,17 +260,22 @@ Status BoostIpcConnection::recv_bytes_into(ByteSpan buffer, std::size_t& receive
 
 bool BoostIpcConnection::look_for_message() { return !in_->empty() || look_for_peer(Gate::kReceive); }
 
+// Woken by a message, the peer's end, or close(), unlike in Boost's own sleep.
+void BoostIpcConnection::sleep_until_rung(Deadline deadline) {
+  pollfd slot = {.fd = socket_.get(), .events = POLLIN, .revents = 0};
+  incoming_.waiting.store(1, std::memory_order_relaxed);
+  const bool rung = in_->empty() && sleep_on({&slot, 1}, deadline) == Wake::kReady;
+  incoming_.waiting.store(0, std::memory_order_relaxed);
+  if (rung) take_rings();
+}
+
 Status BoostIpcConnection::wait_readable(Deadline deadline) {
   const Gate::Pass pass(gate_, Gate::kReceive);
   if (!pass) return Status::kClosed;
   if (!readable_) return Status::kWrongDirection;
   while (!look_for_message()) {
     if (deadline.has_passed()) return Status::kTimeout;
-    pollfd slot = {.fd = socket_.get(), .events = POLLIN, .revents = 0};
-    incoming_.waiting.store(1, std::memory_order_relaxed);
-    if (in_->empty()) (void)sleep_on({&slot, 1}, deadline);
-    incoming_.waiting.store(0, std::memory_order_relaxed);
-    take_rings();
+    sleep_until_rung(deadline);
     if (gate_.closed()) return Status::kClosed;
   }
   return Status::kOk;
@@ -349,16 +354,20 @@ Status BoostIpcConnection::receive_message(Destination& to, Deadline deadline) {
 
 Status BoostIpcConnection::receive_part(std::byte* to, std::size_t& got, Deadline deadline) {
   bool received = in_->try_receive(to, got);
-  for (nanoseconds most = kFirstNap; !received; most = kNap) {
+  for (bool first = true; !received; first = false) {
     if (gate_.closed()) return Status::kClosed;
     // What a peer sent before it went comes first.
-    const bool may_be_late = deadline.is_never() && most == kFirstNap;
-    if (may_be_late ? peer_is_gone(Gate::kReceive) : look_for_peer(Gate::kReceive)) {
+    if (first && deadline.is_never() ? peer_is_gone(Gate::kReceive) : look_for_peer(Gate::kReceive)) {
       if (!in_->try_receive(to, got)) return Status::kEof;
       break;
     }
     if (deadline.has_passed()) return Status::kTimeout;
-    received = in_->receive_within(to, got, nap(most, deadline));
+    if (first) {
+      received = in_->receive_within(to, got, nap(kFirstNap, deadline));
+    } else {
+      sleep_until_rung(deadline);
+      received = in_->try_receive(to, got);
+    }
   }
   if (names_ != nullptr) [[unlikely]]
     names_.reset();
