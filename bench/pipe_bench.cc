@@ -14,8 +14,9 @@
 #include "limits/pairing.h"
 #include "mechanisms.h"
 #include "support/case.h"
+#include "support/idle.h"
 #include "support/loan.h"
-#include "support/quiet.h"
+#include "support/paced.h"
 #include "support/remote.h"
 #include "support/runner.h"
 #include "support/subject.h"
@@ -111,6 +112,25 @@ Case one_way_many(const Spot& spot) {
   return cell;
 }
 
+/// With default options if such a loan fits, else with as much room as it takes.
+template <class M>
+Link<ConnectionEnd<typename M::Connection>> lending_link(const Spot& spot) {
+  for (const std::size_t capacity : {std::size_t{0}, 4 * spot.bytes}) {
+    try {
+      auto link = subject_link<M, typename M::Connection>({.capacity_bytes = capacity, .wait = spot.wait});
+      (void)link.here.reserve(spot.bytes);
+      link.fairness["capacity_bytes"] = capacity;  // 0: the default
+      return link;
+    } catch (const BadLength&) {
+      // the next one
+    } catch (const BadArgument&) {
+      // a capacity that it cannot have
+    }
+  }
+  throw UnsupportedCell("a loan of " + std::to_string(spot.bytes) +
+                        " bytes is longer than it has room for in one piece");
+}
+
 /// The limit is that of a message which fits a cache line, whatever the size: nothing is copied.
 template <class M>
 Case loan(const Spot& spot) {
@@ -122,8 +142,7 @@ Case loan(const Spot& spot) {
     check_size<M>(spot.bytes);
     if (!M::kPipe.zero_copy) throw UnsupportedCell("declares no zero_copy");
     using End = ConnectionEnd<typename M::Connection>;
-    auto subject =
-        std::make_unique<LoanTrip<End>>(subject_link<M, typename M::Connection>({.wait = spot.wait}), spot.bytes, cpus);
+    auto subject = std::make_unique<LoanTrip<End>>(lending_link<M>(spot), spot.bytes, cpus);
     auto [name, limit] =
         fastest_limit<RoundTrip>(limits_for(limit_of<M>(), Traffic::kRoundTrip, line.wait, line.placement, line.bytes),
                                  Traffic::kRoundTrip, {.bytes = line.bytes, .cpus = cpus, .subject_buffer = 0});

@@ -1,6 +1,4 @@
 // Workloads that compare CPU time, and crowds.
-#include "support/quiet.h"
-
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
@@ -15,6 +13,8 @@
 #include "limits/unix_raw.h"
 #include "support/case.h"
 #include "support/crowd.h"
+#include "support/idle.h"
+#include "support/paced.h"
 
 namespace crucible::bench {
 namespace {
