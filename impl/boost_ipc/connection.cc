@@ -172,12 +172,11 @@ bool BoostIpcConnection::look_for_peer(Gate::Direction direction) {
   return nobody_for(direction);
 }
 
-bool BoostIpcConnection::peer_is_gone(Gate::Direction direction) {
-  const Outlook& outlook = outlooks_[direction];
-  const Direction& told = direction == Gate::kSend ? outgoing_ : incoming_;
-  const bool fresh = told.news.load(std::memory_order_acquire) == outlook.news &&
+bool BoostIpcConnection::receiver_is_gone() {
+  const Outlook& outlook = outlooks_[Gate::kSend];
+  const bool fresh = outgoing_.news.load(std::memory_order_acquire) == outlook.news &&
                      Deadline::now_ns() - outlook.looked_at_ns < kLookEvery_ns;
-  return fresh ? nobody_for(direction) : look_for_peer(direction);
+  return fresh ? nobody_for(Gate::kSend) : look_for_peer(Gate::kSend);
 }
 
 // --- Sending -------------------------------------------------------------------------------------------------
@@ -205,7 +204,7 @@ Status BoostIpcConnection::send_many(std::span<const ByteView> messages, std::si
 // part with a header is so long, and between two such parts they belong to the message that was begun last.
 Status BoostIpcConnection::send_message(ByteView message, Deadline deadline) {
   if (message.size() > kMaxMessage) return Status::kBadLength;
-  if (peer_is_gone(Gate::kSend)) return Status::kBrokenPipe;
+  if (receiver_is_gone()) return Status::kBrokenPipe;
   const std::size_t room = part_ - 1 - kHeader;
   const std::size_t headed = message.size() <= room ? message.size() : message.size() % part_;
   Header header = {.length = message.size(), .offset = 0, .may_be_given_up = deadline.is_never() ? 0U : 1U};
@@ -237,7 +236,7 @@ Status BoostIpcConnection::send_part(ByteView part, Deadline deadline) {
   bool sent = out_->try_send(part);
   for (nanoseconds most = kFirstNap; !sent; most = kNap) {
     if (gate_.closed()) return Status::kClosed;
-    if (peer_is_gone(Gate::kSend)) return Status::kBrokenPipe;
+    if (receiver_is_gone()) return Status::kBrokenPipe;
     if (deadline.has_passed()) return Status::kTimeout;
     sent = out_->send_within(part, nap(most, deadline));
   }
@@ -356,8 +355,10 @@ Status BoostIpcConnection::receive_part(std::byte* to, std::size_t& got, Deadlin
   bool received = in_->try_receive(to, got);
   for (bool first = true; !received; first = false) {
     if (gate_.closed()) return Status::kClosed;
-    // What a peer sent before it went comes first.
-    if (first && deadline.is_never() ? peer_is_gone(Gate::kReceive) : look_for_peer(Gate::kReceive)) {
+    // What a peer sent before it went comes first. Without a deadline the look can wait until the nap is over.
+    const bool has_news = incoming_.news.load(std::memory_order_acquire) != outlooks_[Gate::kReceive].news ||
+                          gone_.load(std::memory_order_relaxed);
+    if ((!first || !deadline.is_never() || has_news) && look_for_peer(Gate::kReceive)) {
       if (!in_->try_receive(to, got)) return Status::kEof;
       break;
     }

@@ -83,7 +83,7 @@ class BoostIpcConnection final : public Connection {
   void sleep_until_rung(Deadline deadline);
   void take_rings();
 
-  bool peer_is_gone(Gate::Direction direction);
+  bool receiver_is_gone();
   bool look_for_peer(Gate::Direction direction);
   bool nobody_for(Gate::Direction direction) const;
 
