@@ -2,6 +2,7 @@
 // process serves many. Against bare sockets.
 #include <concepts>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -93,8 +94,13 @@ class Visits : public Door<M> {
   void admit(std::size_t /*clients*/) {}
   void serve(std::uint64_t operations) {
     for (std::uint64_t i = 0; i < operations; ++i) {
-      const std::unique_ptr<Connection> visitor = this->accept();
-      if (this->talks()) this->answer(*visitor);
+      std::shared_ptr<Connection> visitor = this->accept();
+      if (this->talks()) {
+        this->answer(*visitor);
+      } else {
+        visitors_.push_back(std::move(visitor));
+        let_go();
+      }
     }
   }
   std::int64_t act() {
@@ -103,6 +109,18 @@ class Visits : public Door<M> {
     if (this->talks()) this->ask(*connection);
     return Deadline::now_ns() - start;
   }
+
+ private:
+  /// A visitor who has said nothing may still be on his way in: he is kept until he leaves.
+  void let_go() {
+    for (int looks = 0; looks < 2 && !visitors_.empty(); ++looks) {
+      std::shared_ptr<Connection> oldest = std::move(visitors_.front());
+      visitors_.pop_front();
+      if (oldest->wait_readable(Deadline::immediate()) != Status::kOk) visitors_.push_back(std::move(oldest));
+    }
+  }
+
+  std::deque<std::shared_ptr<Connection>> visitors_;
 };
 
 /// Connected for good; one process answers all that wait() shows it.

@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "api/bytes.h"
-#include "core/inherited.h"
 #include "limits/futex_word.h"
 #include "limits/raw_setting.h"
+#include "support/inherited.h"
 #include "support/transfer.h"
 
 namespace crucible::bench {

@@ -11,7 +11,7 @@
 #include <stdexcept>
 
 #include "api/deadline.h"
-#include "core/inherited.h"
+#include "support/inherited.h"
 
 namespace crucible::bench {
 

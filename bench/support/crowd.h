@@ -22,8 +22,8 @@
 #include <vector>
 
 #include "api/deadline.h"
-#include "core/inherited.h"
 #include "limits/futex_word.h"
+#include "support/inherited.h"
 #include "support/side.h"
 #include "support/transfer.h"
 #include "support/worker.h"

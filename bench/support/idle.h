@@ -25,7 +25,7 @@ class IdleReceiver final : public TransferSide<End> {
   }
 
  private:
-  static constexpr std::int64_t kSettleNs = 5'000'000;  // a strategy may look for a moment before it sleeps
+  static constexpr std::int64_t kSettleNs = 60'000'000;  // until naps have become as long as they will
 
   Block run_block(std::uint64_t operations) override {
     (void)this->worker_->await();

@@ -9,7 +9,7 @@
 #include <span>
 #include <utility>
 
-#include "core/inherited.h"
+#include "support/inherited.h"
 #include "support/sleep.h"
 #include "support/transfer.h"
 

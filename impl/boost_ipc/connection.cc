@@ -27,8 +27,8 @@ namespace {
 using std::chrono::nanoseconds;
 using namespace std::chrono_literals;
 
-// Boost's waits know no lifeline and no gate: they are cut into naps. The first is short enough to notice a death soon,
-// and long enough that its timer is not worth reprogramming the clock for.
+// Boost's waits know no lifeline and no gate: they are cut into naps. The first is long enough that its timer is rarely
+// worth reprogramming the clock for. A receiver then goes to sleep at its socket; a sender has only Boost to wait by.
 constexpr nanoseconds kFirstNap = 10ms;
 constexpr nanoseconds kNap = 50ms;
 
@@ -172,12 +172,11 @@ bool BoostIpcConnection::look_for_peer(Gate::Direction direction) {
   return nobody_for(direction);
 }
 
-bool BoostIpcConnection::peer_is_gone(Gate::Direction direction) {
-  const Outlook& outlook = outlooks_[direction];
-  const Direction& told = direction == Gate::kSend ? outgoing_ : incoming_;
-  const bool fresh = told.news.load(std::memory_order_acquire) == outlook.news &&
+bool BoostIpcConnection::receiver_is_gone() {
+  const Outlook& outlook = outlooks_[Gate::kSend];
+  const bool fresh = outgoing_.news.load(std::memory_order_acquire) == outlook.news &&
                      Deadline::now_ns() - outlook.looked_at_ns < kLookEvery_ns;
-  return fresh ? nobody_for(direction) : look_for_peer(direction);
+  return fresh ? nobody_for(Gate::kSend) : look_for_peer(Gate::kSend);
 }
 
 // --- Sending -------------------------------------------------------------------------------------------------
@@ -205,7 +204,7 @@ Status BoostIpcConnection::send_many(std::span<const ByteView> messages, std::si
 // part with a header is so long, and between two such parts they belong to the message that was begun last.
 Status BoostIpcConnection::send_message(ByteView message, Deadline deadline) {
   if (message.size() > kMaxMessage) return Status::kBadLength;
-  if (peer_is_gone(Gate::kSend)) return Status::kBrokenPipe;
+  if (receiver_is_gone()) return Status::kBrokenPipe;
   const std::size_t room = part_ - 1 - kHeader;
   const std::size_t headed = message.size() <= room ? message.size() : message.size() % part_;
   Header header = {.length = message.size(), .offset = 0, .may_be_given_up = deadline.is_never() ? 0U : 1U};
@@ -237,7 +236,7 @@ Status BoostIpcConnection::send_part(ByteView part, Deadline deadline) {
   bool sent = out_->try_send(part);
   for (nanoseconds most = kFirstNap; !sent; most = kNap) {
     if (gate_.closed()) return Status::kClosed;
-    if (peer_is_gone(Gate::kSend)) return Status::kBrokenPipe;
+    if (receiver_is_gone()) return Status::kBrokenPipe;
     if (deadline.has_passed()) return Status::kTimeout;
     sent = out_->send_within(part, nap(most, deadline));
   }
@@ -260,17 +259,22 @@ Status BoostIpcConnection::recv_bytes_into(ByteSpan buffer, std::size_t& receive
 
 bool BoostIpcConnection::look_for_message() { return !in_->empty() || look_for_peer(Gate::kReceive); }
 
+// Woken by a message, the peer's end, or close(), unlike in Boost's own sleep.
+void BoostIpcConnection::sleep_until_rung(Deadline deadline) {
+  pollfd slot = {.fd = socket_.get(), .events = POLLIN, .revents = 0};
+  incoming_.waiting.store(1, std::memory_order_relaxed);
+  const bool rung = in_->empty() && sleep_on({&slot, 1}, deadline) == Wake::kReady;
+  incoming_.waiting.store(0, std::memory_order_relaxed);
+  if (rung) take_rings();
+}
+
 Status BoostIpcConnection::wait_readable(Deadline deadline) {
   const Gate::Pass pass(gate_, Gate::kReceive);
   if (!pass) return Status::kClosed;
   if (!readable_) return Status::kWrongDirection;
   while (!look_for_message()) {
     if (deadline.has_passed()) return Status::kTimeout;
-    pollfd slot = {.fd = socket_.get(), .events = POLLIN, .revents = 0};
-    incoming_.waiting.store(1, std::memory_order_relaxed);
-    if (in_->empty()) (void)sleep_on({&slot, 1}, deadline);
-    incoming_.waiting.store(0, std::memory_order_relaxed);
-    take_rings();
+    sleep_until_rung(deadline);
     if (gate_.closed()) return Status::kClosed;
   }
   return Status::kOk;
@@ -349,16 +353,22 @@ Status BoostIpcConnection::receive_message(Destination& to, Deadline deadline) {
 
 Status BoostIpcConnection::receive_part(std::byte* to, std::size_t& got, Deadline deadline) {
   bool received = in_->try_receive(to, got);
-  for (nanoseconds most = kFirstNap; !received; most = kNap) {
+  for (bool first = true; !received; first = false) {
     if (gate_.closed()) return Status::kClosed;
-    // What a peer sent before it went comes first.
-    const bool may_be_late = deadline.is_never() && most == kFirstNap;
-    if (may_be_late ? peer_is_gone(Gate::kReceive) : look_for_peer(Gate::kReceive)) {
+    // What a peer sent before it went comes first. Without a deadline the look can wait until the nap is over.
+    const bool has_news = incoming_.news.load(std::memory_order_acquire) != outlooks_[Gate::kReceive].news ||
+                          gone_.load(std::memory_order_relaxed);
+    if ((!first || !deadline.is_never() || has_news) && look_for_peer(Gate::kReceive)) {
       if (!in_->try_receive(to, got)) return Status::kEof;
       break;
     }
     if (deadline.has_passed()) return Status::kTimeout;
-    received = in_->receive_within(to, got, nap(most, deadline));
+    if (first) {
+      received = in_->receive_within(to, got, nap(kFirstNap, deadline));
+    } else {
+      sleep_until_rung(deadline);
+      received = in_->try_receive(to, got);
+    }
   }
   if (names_ != nullptr) [[unlikely]]
     names_.reset();

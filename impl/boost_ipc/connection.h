@@ -80,9 +80,10 @@ class BoostIpcConnection final : public Connection {
   Status receive_message(Destination& to, Deadline deadline);
   Status receive_part(std::byte* to, std::size_t& got, Deadline deadline);
   bool look_for_message();
+  void sleep_until_rung(Deadline deadline);
   void take_rings();
 
-  bool peer_is_gone(Gate::Direction direction);
+  bool receiver_is_gone();
   bool look_for_peer(Gate::Direction direction);
   bool nobody_for(Gate::Direction direction) const;
 
