@@ -123,6 +123,12 @@ TEST_F(Spawn, X30_WithoutTargetTheChildEndsWithZero) {
   EXPECT_EQ(child.exit_code(), 0);
 }
 
+TEST_F(Spawn, X40_StormsOfSignalsDoNotShow) {
+  const SignalStorm storm;
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(code_of_spawned(quick), 4);
+  EXPECT_GT(SignalStorm::hits(), 0);
+}
+
 TEST_F(Spawn, X41_ExhaustedDescriptorsFailCleanly) {
   rlimit before = {};
   ::getrlimit(RLIMIT_NOFILE, &before);
