@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -20,8 +21,8 @@
 namespace crucible::bench {
 namespace {
 
-const std::string kRoundTrip = "round_trip";
-const std::string kOneWay = "one_way";
+constexpr std::string_view kRoundTrip = "round_trip";
+constexpr std::string_view kOneWay = "one_way";
 
 const Mechanism& mechanism_at(const std::string& address) {
   const Mechanism* found = nullptr;
@@ -188,8 +189,8 @@ std::vector<Case> remote_cases(const Options& options) {
   const Mechanism& mechanism = mechanism_at(options.connect);
   std::vector<Case> cases;
   for (const std::size_t bytes : options.sizes) {
-    for (const std::string& workload : {kRoundTrip, kOneWay}) {
-      cases.push_back(remote_case(mechanism, workload, bytes, options));
+    for (const std::string_view workload : {kRoundTrip, kOneWay}) {
+      cases.push_back(remote_case(mechanism, std::string(workload), bytes, options));
     }
   }
   return cases;
