@@ -166,7 +166,7 @@ def _notes(results, found, gaps, limits):
         notes.append("Grey, dashed: limits, the same work in raw code, measured in between in the same run: "
                      + ", ".join(sorted({r["limit"] for r in found if "limit" in r})) + ".")
     else:
-        notes.append("Too many limits to draw: how far each mechanism is from its own is a chart of its own.")
+        notes.append("Too many limits to draw here: the chart of ratios shows how far each mechanism is from its own.")
     if names & drawn:
         notes.append("x at the bottom: this size is unsupported or was not measured; the report says why.")
     if names - drawn:

@@ -1,4 +1,6 @@
 """The ratio of every mechanism to its limit: dots with intervals on a log axis, and the targets that are set."""
+from matplotlib import ticker
+
 from . import conformance, style, summary, targets, text
 from .pipe_cells import PLACEMENT_TITLES as TITLES
 
@@ -36,10 +38,18 @@ def ratio_to_limit(results):
         high = max(axis.get_xlim()[1] for axis in axes)
         for axis in axes:
             axis.set_xlim(low / 1.1, high * 1.1)
-            style.log_ticks(axis.xaxis, lambda value: f"{value:g}")
+            _ratio_ticks(axis, high / low)
             axis.set_xlabel(title.split(": ")[1], fontsize=8)
         _name_lines(axes[0], found)
     return canvas
+
+
+def _ratio_ticks(axis, span):
+    """Plain figures, the closer the less the axis spans; a ratio near 1 is read to its second digit."""
+    fine = (1, 1.2, 1.5, 2, 3, 5, 6, 7, 8, 9) if span < 4 else (1, 2, 3, 5) if span < 30 else (1,)
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=fine, numticks=30))
+    axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(ticker.NullLocator())
 
 
 def _cells(results, workload):

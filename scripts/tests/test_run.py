@@ -71,7 +71,7 @@ class TroubledRun(Finished):
     def test_a_failed_clause_marks_the_numbers(self):
         self.assertEqual(self.results["conformance"]["unix_socket"]["failed"], ["P6"])
         self.assertIn("1/2, FAILED", self.done.stdout)
-        self.assertIn("unix_socket failed P6 (", (self.root / "out" / "report.html").read_text(encoding="utf-8"))
+        self.assertIn("unix_socket failed P6.", (self.root / "out" / "report.html").read_text(encoding="utf-8"))
 
     def test_every_planned_cell_is_there_with_its_reason(self):
         planned = support.crucible(self.root, "run", "smoke", "--dry-run").stdout.splitlines()[:-1]
