@@ -24,7 +24,7 @@ using namespace std::chrono_literals;
 constexpr auto kFlushPatience = 2s;
 // What a killed sender's kernel still holds is read at once; only a starved I/O thread needs longer.
 constexpr std::int64_t kQuietAfterDeathNs = 20'000'000;
-// The last word of one that closed is on its way for certain, unless the flush was that of a host that went down.
+// The last word of one that closed is on its way; libzmq goes on trying for twice kFlushPatience.
 constexpr std::int64_t kQuietAfterFlushNs = 5'000'000'000;
 // libzmq writes batches of 8 KiB, and gives the last one up with its socket if the kernel does not take it at once.
 constexpr std::size_t kPadding = 16 * 1024;
@@ -142,16 +142,18 @@ Status ZeromqConnection::attach_sender(Deadline deadline) {
     }
     news = tether_.look();
   }
-  ZeromqSocket socket(sender_type(transport_));
+  const std::string endpoint = peer_endpoint(transport_, tether_, news.greeting);
+  if (endpoint.empty()) return Status::kBrokenPipe;
+  ZeromqSocket socket(ZMQ_DEALER);
   socket.set(ZMQ_SNDHWM, high_water_);
   socket.set(ZMQ_RECONNECT_IVL, kNoReconnect);
   socket.set(ZMQ_HANDSHAKE_IVL, 0);
+  socket.set(ZMQ_ROUTING_ID, news.greeting.secret());
   if (transport_ == ZeromqTransport::kTcp) {
     socket.set(ZMQ_IPV6, 1);
-    socket.set(ZMQ_ROUTING_ID, news.greeting.word());
     if (capacity_ != 0) socket.set(ZMQ_SNDBUF, static_cast<int>(std::min<std::size_t>(capacity_, INT_MAX / 2)));
   }
-  socket.connect(peer_endpoint(transport_, tether_, news.greeting));
+  socket.connect(endpoint);
   out_descriptor_ = socket.descriptor();
   out_ = std::move(socket);
   return Status::kOk;
@@ -210,7 +212,8 @@ void ZeromqConnection::finish_sending() {
     zmq_send(out_.get(), kEnd.data(), kEnd.size(), ZMQ_DONTWAIT | ZMQ_SNDMORE);
     zmq_send(out_.get(), rest.data(), rest.size(), ZMQ_DONTWAIT);
   }
-  if (out_.flush_and_close(kFlushPatience)) tether_.say_flushed();
+  out_.flush_and_close(kFlushPatience);
+  tether_.say_flushed();
 }
 
 // --- Receiving -----------------------------------------------------------------------------------------------
@@ -291,11 +294,10 @@ Status ZeromqConnection::try_next() {
 
 // Not before somebody has connected: libzmq then accepts at once, while it is known that there are descriptors for it.
 void ZeromqConnection::attach_receiver() {
-  ZeromqSocket socket(receiver_type(transport_));
+  ZeromqSocket socket(ZMQ_DEALER);
   socket.set(ZMQ_RCVHWM, high_water_);
   socket.set(ZMQ_HANDSHAKE_IVL, 0);
   if (transport_ == ZeromqTransport::kTcp) socket.set(ZMQ_IPV6, 1);
-  if (transport_ == ZeromqTransport::kIpc) socket.set(ZMQ_IPC_FILTER_UID, static_cast<int>(geteuid()));
   const int listener = fcntl(listener_.get(), F_DUPFD_CLOEXEC, 0);
   if (listener < 0) throw_errno("fcntl(F_DUPFD_CLOEXEC)");
   socket.set(ZMQ_USE_FD, listener);
@@ -316,11 +318,8 @@ bool ZeromqConnection::receive_message() {
       if (zmq_errno() == EINTR) continue;
       throw_zeromq("zmq_msg_recv");
     }
-    bool mine = true;
-    if (transport_ == ZeromqTransport::kTcp) {
-      const char* const id = zmq_msg_gets(message_.handle(), "Identity");
-      mine = id != nullptr && own_.word() == id;
-    }
+    const char* const id = zmq_msg_gets(message_.handle(), "Identity");
+    const bool mine = id != nullptr && own_.secret() == id;
     quiet_since_ns_ = 0;
     if (!message_.more()) {
       if (!mine) continue;

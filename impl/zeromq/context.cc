@@ -174,12 +174,11 @@ void ZeromqSocket::close() noexcept {
 }
 
 // The public sign that a lingering socket is done is its monitor's last event, sent when the socket is destroyed.
-bool ZeromqSocket::flush_and_close(std::chrono::milliseconds patience) noexcept {
-  if (socket_ == nullptr || generation_ != zeromq_generation()) return false;
+void ZeromqSocket::flush_and_close(std::chrono::milliseconds patience) noexcept {
+  if (socket_ == nullptr || generation_ != zeromq_generation()) return;
   const Deadline deadline = Deadline::after(patience);
   const int linger = 2 * static_cast<int>(patience.count());
   zmq_setsockopt(socket_, ZMQ_LINGER, &linger, sizeof linger);
-  bool flushed = false;
   try {
     const std::string name = "inproc://flushed-" + std::to_string(reinterpret_cast<std::uintptr_t>(this));
     ZeromqSocket monitor(ZMQ_PAIR);
@@ -187,7 +186,7 @@ bool ZeromqSocket::flush_and_close(std::chrono::milliseconds patience) noexcept 
     monitor.connect(name);
     zmq_close(std::exchange(socket_, nullptr));
     zmq::message_t event;
-    while (!flushed && !deadline.has_passed()) {
+    for (bool flushed = false; !flushed && !deadline.has_passed();) {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline.left());
       const int wait = static_cast<int>(left.count());
       zmq_setsockopt(monitor.get(), ZMQ_RCVTIMEO, &wait, sizeof wait);
@@ -197,7 +196,6 @@ bool ZeromqSocket::flush_and_close(std::chrono::milliseconds patience) noexcept 
     if (socket_ != nullptr) zmq_close(socket_);
   }
   forget();
-  return flushed;
 }
 
 void ZeromqSocket::forget() noexcept {

@@ -43,8 +43,8 @@ class ZeromqSocket {
   /// Drops what is not sent yet.
   void close() noexcept;
   /// Waits until libzmq has handed everything to the kernel, at most for `patience`, after which it goes on trying for
-  /// as long again while the process lives. False: that was not seen.
-  bool flush_and_close(std::chrono::milliseconds patience) noexcept;
+  /// as long again while the process lives.
+  void flush_and_close(std::chrono::milliseconds patience) noexcept;
 
  private:
   void forget() noexcept;
