@@ -98,7 +98,7 @@ std::size_t growth_of(F body) {
 
 template <class T>
 Object nested(std::size_t depth, T innermost) {
-  Object object = innermost;
+  Object object = std::move(innermost);
   for (std::size_t i = 0; i < depth; ++i) object = Object::list(std::move(object));
   return object;
 }

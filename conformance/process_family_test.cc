@@ -276,6 +276,19 @@ TEST_F(Process, X27_UnknownContextIsRefusedWithTheNamesThereAre) {
   }
 }
 
+// The main() of this program is GoogleTest's.
+TEST_F(Process, X27_ProgramsThatDoNotCallInitCannotSpawn) {
+  static const Function nothing{"nothing", +[] {}};
+  Child child(nothing);
+  child.set_start_method("spawn");
+  EXPECT_THROW(child.start(), StateError);
+  EXPECT_EQ(child.pid(), std::nullopt);
+  child.set_start_method("fork");
+  child.start();
+  child.join();
+  EXPECT_EQ(child.exit_code(), 0);
+}
+
 TEST_F(Process, X27_EveryContextReportsItsOwnName) {
   EXPECT_FALSE(mechanisms().empty());
   for (const Mechanism& mechanism : mechanisms()) {

@@ -29,7 +29,6 @@ namespace crucible::testing {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::steady_clock;
 
 class ProcessWithPipe : public MechanismTest {};
 

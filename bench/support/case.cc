@@ -1,6 +1,7 @@
 #include "support/case.h"
 
 #include <array>
+#include <numeric>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -8,19 +9,22 @@
 namespace crucible::bench {
 namespace {
 
+constexpr double kNanosecondsPerSecond = 1e9;
+
 Json identity(const Case& cell) {
-  return {{"case", cell.full_name()},
-          {"primitive", cell.primitive},
-          {"workload", cell.workload},
-          {"role", "mechanism"},
-          {"name", cell.name},
-          {"wait", cell.wait},
-          {"placement", to_string(cell.placement)},
-          {"bytes", cell.bytes},
-          {"processes", 2},
-          {"call", cell.call},
-          {"form", "native"},
-          {"limit", cell.limit}};
+  Json line = {{"case", cell.full_name()},
+               {"primitive", cell.primitive},
+               {"workload", cell.workload},
+               {"role", cell.role},
+               {"name", cell.name},
+               {"wait", cell.wait},
+               {"placement", to_string(cell.placement)},
+               {"bytes", cell.bytes},
+               {"processes", cell.processes},
+               {"call", cell.call},
+               {"form", "native"}};
+  if (!cell.limit.empty()) line["limit"] = cell.limit;
+  return line;
 }
 
 void add_latencies(Json& figures, const Latencies& latencies) {
@@ -32,54 +36,80 @@ void add_latencies(Json& figures, const Latencies& latencies) {
   figures["latency_max_ns"] = latencies.max_ns();
 }
 
+/// Of the median block.
 void add_rates(Json& figures, const Case& cell, const Tally& tally, std::uint64_t operations) {
-  constexpr double kNanosecondsPerSecond = 1e9;
   const std::vector<double> times(tally.block_ns.begin(), tally.block_ns.end());
   const double messages = static_cast<double>(operations) * cell.messages_per_operation;
   const double rate = messages / median(times) * kNanosecondsPerSecond;
+  if (cell.measure == Measure::kConnections) {
+    figures["connections_per_s"] = rate;
+    return;
+  }
   figures["messages_per_s"] = rate;
   figures["bytes_per_s"] = rate * static_cast<double>(cell.bytes);
+}
+
+double sum(const std::vector<std::int64_t>& values) {
+  return static_cast<double>(std::accumulate(values.begin(), values.end(), std::int64_t{0}));
+}
+
+void add_cpu_shares(Json& figures, const Case& cell, const Tally& tally, double messages) {
+  const double elapsed = sum(tally.block_ns);
+  figures["cpu_percent"] = 100 * sum(tally.cpu_ns) / elapsed;
+  if (cell.measure != Measure::kPaced) return;
+  figures["offered_per_s"] = cell.offered_per_s;
+  figures["achieved_per_s"] = messages / elapsed * kNanosecondsPerSecond;
+}
+
+/// Microseconds per message are seconds per million messages.
+void add_costs(Json& figures, const Usage& usage, double messages) {
+  const auto user = static_cast<double>(usage.user_us) / messages;
+  const auto system = static_cast<double>(usage.system_us) / messages;
+  figures["cpu_s_per_million"] = user + system;
+  figures["cpu_user_s_per_million"] = user;
+  figures["cpu_system_s_per_million"] = system;
+  figures["context_switches_per_message"] = static_cast<double>(usage.context_switches) / messages;
 }
 
 }  // namespace
 
 std::string Case::full_name() const {
   return primitive + '/' + workload + '/' + name + '/' + std::to_string(bytes) + '/' +
-         std::string(to_string(placement)) + '/' + call;
+         std::string(to_string(placement)) + '/' + wait + '/' + call;
 }
 
 Json metrics(const Case& cell, const Tally& tally, std::uint64_t operations) {
   Json figures = Json::object();
   const auto total = static_cast<double>(operations * tally.block_ns.size());
   const double messages = total * cell.messages_per_operation;
-  if (cell.measure == Measure::kLatency) {
-    add_latencies(figures, tally.latencies);
-  } else {
+  if (tally.latencies.samples() > 0) add_latencies(figures, tally.latencies);
+  if (cell.measure == Measure::kRate || cell.measure == Measure::kLoad || cell.measure == Measure::kConnections) {
     add_rates(figures, cell, tally, operations);
   }
-  figures["samples"] = static_cast<std::uint64_t>(total);
-  // Microseconds per message are seconds per million messages.
-  const auto user = static_cast<double>(tally.usage.user_us) / messages;
-  const auto system = static_cast<double>(tally.usage.system_us) / messages;
-  figures["cpu_s_per_million"] = user + system;
-  figures["cpu_user_s_per_million"] = user;
-  figures["cpu_system_s_per_million"] = system;
-  figures["context_switches_per_message"] = static_cast<double>(tally.usage.context_switches) / messages;
+  if (quantity_of(cell.measure) == Quantity::kCpu) add_cpu_shares(figures, cell, tally, messages);
+  figures["samples"] = static_cast<std::uint64_t>(total) * cell.samples_per_operation;
+  if (cell.measure != Measure::kIdle) add_costs(figures, tally.usage, messages);
   return figures;
 }
 
 Json record(const Case& cell, const Duel& duel, const Cpus& cpus, const Outcome& outcome) {
   Json line = identity(cell);
+  if (!duel.limit_name().empty()) line["limit"] = duel.limit_name();
+  const Quantity quantity = quantity_of(cell.measure);
   line["metrics"] = metrics(cell, outcome.subject, outcome.operations);
-  line["limit_metrics"] = metrics(cell, outcome.limit, outcome.operations);
   line["blocks"] = {{"operations", outcome.operations},
                     {"seed", Duel::kSeed},
-                    {"subject_ns", outcome.subject.block_ns},
-                    {"limit_ns", outcome.limit.block_ns},
-                    {"order", outcome.order}};
-  line["fairness"] = {{"messages_per_operation", cell.messages_per_operation},
-                      {"subject", duel.subject().fairness()},
-                      {"limit", duel.limit().fairness()}};
+                    {"samples_per_operation", cell.samples_per_operation},
+                    {"quantity", quantity == Quantity::kTime ? "time" : "cpu"},
+                    {"subject_ns", outcome.subject.of(quantity)}};
+  line["fairness"] = {{"messages_per_operation", cell.messages_per_operation}, {"subject", duel.subject().fairness()}};
+  if (duel.limit() != nullptr) {
+    line["limit_metrics"] = metrics(cell, outcome.limit, outcome.operations);
+    // Of nothing at all there is no ratio.
+    line["blocks"][cell.measure == Measure::kIdle ? "limit_cpu_ns" : "limit_ns"] = outcome.limit.of(quantity);
+    line["blocks"]["order"] = outcome.order;
+    line["fairness"]["limit"] = duel.limit()->fairness();
+  }
   if (cpus) line["fairness"]["cpus"] = {cpus->first, cpus->second};
   return line;
 }

@@ -17,23 +17,35 @@ using Json = nlohmann::ordered_json;
 
 /// What an operation is, for the metrics made of it.
 enum class Measure {
-  kLatency,  ///< operations follow one another and each is timed
-  kRate,     ///< a stream, timed as a whole
+  kLatency,      ///< operations follow one another and each is timed
+  kRate,         ///< a stream, timed as a whole
+  kLoad,         ///< several clients' operations, each timed, and their rate
+  kConnections,  ///< the same of connections
+  kIdle,         ///< nothing happens; what it costs is compared
+  kPaced,        ///< operations on a schedule; each is timed from when it was due, what they cost is compared
 };
+/// What of the blocks is compared with the limit's.
+constexpr Quantity quantity_of(Measure measure) noexcept {
+  return measure == Measure::kIdle || measure == Measure::kPaced ? Quantity::kCpu : Quantity::kTime;
+}
 
 struct Case {
   std::string primitive, workload, name;
+  std::string role = "mechanism";
   std::size_t bytes = 0;
   Placement placement = Placement::kFree;
   std::string call = "direct";
   std::string wait = "kernel";
-  std::string limit;
+  std::string limit;  ///< empty: there is none
+  int processes = 2;
   Measure measure = Measure::kLatency;
   double messages_per_operation = 1;
+  std::uint64_t samples_per_operation = 1;  ///< where several clients do one at a time
+  double offered_per_s = 0;                 ///< of a schedule
   /// Throws UnsupportedCell. This process is already where it belongs; workers go to cpus->second.
   std::function<std::unique_ptr<Duel>(const Cpus& cpus)> make;
 
-  /// primitive/workload/name/bytes/placement/call
+  /// primitive/workload/name/bytes/placement/wait/call
   std::string full_name() const;
 };
 

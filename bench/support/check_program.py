@@ -1,10 +1,12 @@
 """Runs a benchmark program briefly, as a user would, and checks its exit status and the records it writes.
 
 usage: check_program.py PROGRAM sound|repetitions|unsupported|one_cpu|usage [OPTION...]
+       check_program.py PROGRAM remote SCHEME [OPTION...]
 """
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,8 +15,8 @@ FEWEST_BLOCKS = 20
 FEWEST_BEYOND = 10
 PERCENTILES = {"latency_p50_ns": 0.5, "latency_p90_ns": 0.9, "latency_p99_ns": 0.99, "latency_p999_ns": 0.999}
 COSTS = {"cpu_s_per_million", "cpu_user_s_per_million", "cpu_system_s_per_million", "context_switches_per_message"}
-IDENTITY = {"case", "primitive", "workload", "role", "name", "wait", "placement", "bytes", "processes", "call", "form",
-            "limit"}
+IDENTITY = {"case", "primitive", "workload", "role", "name", "wait", "placement", "bytes", "processes", "call", "form"}
+RATES = {"messages_per_s", "bytes_per_s", "connections_per_s", "achieved_per_s"}
 
 
 def listed(program, options):
@@ -36,32 +38,50 @@ def run(program, options, cpus=None):
                 json.loads(report.read_text(encoding="utf-8"))["benchmarks"])
 
 
-def check_metrics(metrics, operations):
-    assert COSTS <= metrics.keys(), f"costs are missing in {metrics}"
-    assert metrics["samples"] == operations
-    if "messages_per_s" in metrics:
-        assert metrics["messages_per_s"] > 0 and metrics["bytes_per_s"] > 0
+def check_metrics(record, metrics):
+    blocks = record["blocks"]
+    samples = blocks["operations"] * len(blocks["subject_ns"]) * blocks["samples_per_operation"]
+    assert metrics["samples"] == samples
+    assert record["workload"] == "idle" or COSTS <= metrics.keys(), f"costs are missing in {metrics}"
+    assert ("cpu_percent" in metrics) == (blocks["quantity"] == "cpu")
+    rates = RATES & metrics.keys()
+    assert all(metrics[rate] > 0 for rate in rates)
+    if "latency_max_ns" not in metrics:
+        assert rates or record["workload"] == "idle", metrics
         return
     for key, quantile in PERCENTILES.items():
-        enough = operations * (1 - quantile) >= FEWEST_BEYOND - 1e-6
-        assert (key in metrics) == enough, f"{key} of {operations} samples"
+        enough = samples * (1 - quantile) >= FEWEST_BEYOND - 1e-6
+        assert (key in metrics) == enough, f"{key} of {samples} samples"
     shown = [metrics[key] for key in PERCENTILES if key in metrics] + [metrics["latency_max_ns"]]
     assert shown == sorted(shown) and shown[0] > 0, f"percentiles out of order: {shown}"
+
+
+def check_pairs(record):
+    """What subject and limit share: blocks in random order, figures and a fairness sheet each."""
+    blocks = record["blocks"]
+    limit_ns = blocks["limit_cpu_ns" if record["workload"] == "idle" else "limit_ns"]
+    assert len(limit_ns) == len(blocks["order"]) == len(blocks["subject_ns"])
+    assert record["workload"] == "idle" or min(limit_ns) > 0
+    assert set(blocks["order"]) == {0, 1}, "the order of the blocks is not random"
+    check_metrics(record, record["limit_metrics"])
+    assert record["fairness"]["limit"]
 
 
 def check_record(record):
     assert IDENTITY <= record.keys(), f"incomplete: {record}"
     assert record["case"].split("/") == [record["primitive"], record["workload"], record["name"], str(record["bytes"]),
-                                         record["placement"], record["call"]]
+                                         record["placement"], record["wait"], record["call"]]
     assert "unsupported" not in record, record
     blocks = record["blocks"]
-    count = len(blocks["subject_ns"])
-    assert count >= FEWEST_BLOCKS and count == len(blocks["limit_ns"]) == len(blocks["order"])
-    assert min(blocks["subject_ns"]) > 0 and min(blocks["limit_ns"]) > 0
-    assert set(blocks["order"]) == {0, 1}, "the order of the blocks is not random"
-    for side in ("metrics", "limit_metrics"):
-        check_metrics(record[side], blocks["operations"] * count)
-    assert record["fairness"]["subject"] and record["fairness"]["limit"]
+    assert len(blocks["subject_ns"]) >= FEWEST_BLOCKS
+    assert record["workload"] == "idle" or min(blocks["subject_ns"]) > 0
+    check_metrics(record, record["metrics"])
+    assert record["fairness"]["subject"]
+    if "limit" in record:
+        check_pairs(record)
+    else:
+        assert record["role"] == "limit" or record["placement"] == "remote", record
+        assert not {"limit_ns", "order"} & blocks.keys() and "limit_metrics" not in record
 
 
 def sound(program, options):
@@ -70,9 +90,14 @@ def sound(program, options):
     assert [record["case"] for record in records] == names
     assert [entry["name"].removesuffix("/manual_time") for entry in report] == names
     for record, entry in zip(records, report):
+        if record["workload"] == "loan" and "unsupported" in record:
+            assert record["unsupported"] == "declares no zero_copy", record
+            continue
         check_record(record)
-        assert entry["iterations"] == record["metrics"]["samples"]
-        assert abs(entry["real_time"] * entry["iterations"] / sum(record["blocks"]["subject_ns"]) - 1) < 0.01
+        blocks = record["blocks"]
+        assert entry["iterations"] * blocks["samples_per_operation"] == record["metrics"]["samples"]
+        if blocks["quantity"] == "time":
+            assert abs(entry["real_time"] * entry["iterations"] / sum(blocks["subject_ns"]) - 1) < 0.01
 
 
 def repetitions(program, options):
@@ -107,6 +132,23 @@ def usage(program, _options):
         assert flag in subprocess.run([program, "--help"], check=True, capture_output=True, text=True).stdout, flag
 
 
+def remote(program, options):
+    """Two programs of which one knows the other's address only, as two hosts would run them."""
+    scheme, *others = options
+    with subprocess.Popen([program, f"--crucible_listen={scheme}:", "--crucible_key=secret"], stdout=subprocess.PIPE,
+                          text=True) as server:
+        try:
+            address = server.stdout.readline().strip()
+            assert address.startswith(scheme + ":"), f"no address: {address}"
+            there = [f"--crucible_connect={address}", *others]
+            sound(program, [*there, "--crucible_key=secret"])
+            stranger = subprocess.run([program, *there, "--crucible_key=guess"], check=False, capture_output=True)
+            assert stranger.returncode == 1, stranger
+        finally:
+            server.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+
+
 if __name__ == "__main__":
-    {check.__name__: check for check in (sound, repetitions, unsupported, one_cpu, usage)}[sys.argv[2]](
+    {check.__name__: check for check in (sound, repetitions, unsupported, one_cpu, usage, remote)}[sys.argv[2]](
         sys.argv[1], sys.argv[3:])

@@ -9,7 +9,6 @@ namespace crucible::bench {
 namespace {
 
 constexpr double kBlockNs = 800e3;
-constexpr std::uint64_t kFewestOperations = 20;
 constexpr double kShortestWarmUpNs = 20e6;
 constexpr double kLongestWarmUpNs = 100e6;
 constexpr double kSteady = 0.05;
@@ -18,14 +17,15 @@ constexpr double kSteady = 0.05;
 
 void Tally::add(const Block& block) {
   block_ns.push_back(block.elapsed_ns);
+  cpu_ns.push_back(block.cpu_ns);
   usage += block.usage;
   latencies.add(block.latencies);
 }
 
-double Outcome::median_ratio() const {
+double Outcome::median_ratio(Quantity quantity) const {
   std::vector<double> ratios;
-  for (std::size_t i = 0; i < subject.block_ns.size(); ++i) {
-    ratios.push_back(static_cast<double>(subject.block_ns[i]) / static_cast<double>(limit.block_ns[i]));
+  for (std::size_t i = 0; i < limit.block_ns.size(); ++i) {
+    ratios.push_back(static_cast<double>(subject.of(quantity)[i]) / static_cast<double>(limit.of(quantity)[i]));
   }
   return median(std::move(ratios));
 }
@@ -55,14 +55,14 @@ double warm_up(Side& side) {
   return median(std::move(paces));
 }
 
-std::unique_ptr<Side> fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidates) {
+Fastest fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidates) {
   constexpr int kTries = 5;
   constexpr double kTryNs = 200e3;
-  std::unique_ptr<Side> best;
+  Fastest best = {};
   auto best_pace = std::numeric_limits<double>::infinity();
-  for (const auto& make : candidates) {
-    auto side = make();
-    if (candidates.size() == 1) return side;
+  for (std::size_t index = 0; index < candidates.size(); ++index) {
+    auto side = candidates[index]();
+    if (candidates.size() == 1) return {std::move(side), 0};
     const auto first = static_cast<double>(side->run(1).elapsed_ns);
     const auto operations = static_cast<std::uint64_t>(std::clamp(kTryNs / std::max(first, 1.0), 2.0, 1000.0));
     auto pace = std::numeric_limits<double>::infinity();
@@ -71,16 +71,17 @@ std::unique_ptr<Side> fastest(std::span<const std::function<std::unique_ptr<Side
     }
     if (pace < best_pace) {
       best_pace = pace;
-      best = std::move(side);
+      best = {std::move(side), index};
     }
   }
   return best;
 }
 
-Duel::Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit)
-    : subject_(std::move(subject)), limit_(std::move(limit)) {
-  const double slower = std::max(warm_up(*subject_), warm_up(*limit_));
-  operations_ = std::clamp(static_cast<std::uint64_t>(kBlockNs / slower), kFewestOperations, Side::kMostOperations);
+Duel::Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::string limit_name)
+    : subject_(std::move(subject)), limit_(std::move(limit)), limit_name_(std::move(limit_name)) {
+  const double slower = std::max(warm_up(*subject_), limit_ ? warm_up(*limit_) : 0.0);
+  operations_ =
+      std::clamp(static_cast<std::uint64_t>(kBlockNs / slower), subject_->fewest_operations(), Side::kMostOperations);
 }
 
 std::int64_t Duel::run_pairs(int count, Outcome& outcome) {
@@ -88,10 +89,10 @@ std::int64_t Duel::run_pairs(int count, Outcome& outcome) {
   std::int64_t subject_ns = 0;
   for (int i = 0; i < count; ++i) {
     const int limit_first = static_cast<int>(random_() & 1U);
-    outcome.order.push_back(limit_first);
-    if (limit_first == 1) outcome.limit.add(limit_->run(operations_));
+    if (limit_) outcome.order.push_back(limit_first);
+    if (limit_ && limit_first == 1) outcome.limit.add(limit_->run(operations_));
     outcome.subject.add(subject_->run(operations_));
-    if (limit_first == 0) outcome.limit.add(limit_->run(operations_));
+    if (limit_ && limit_first == 0) outcome.limit.add(limit_->run(operations_));
     subject_ns += outcome.subject.block_ns.back();
   }
   return subject_ns;

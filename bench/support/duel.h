@@ -7,6 +7,7 @@
 #include <memory>
 #include <random>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "support/latencies.h"
@@ -15,23 +16,30 @@
 
 namespace crucible::bench {
 
+/// What of two blocks is compared.
+enum class Quantity { kTime, kCpu };
+
 /// Everything that one side's blocks gave.
 struct Tally {
   std::vector<std::int64_t> block_ns;
+  std::vector<std::int64_t> cpu_ns;
   Usage usage;
   Latencies latencies;
 
   void add(const Block& block);
+  const std::vector<std::int64_t>& of(Quantity quantity) const noexcept {
+    return quantity == Quantity::kTime ? block_ns : cpu_ns;
+  }
 };
 
 struct Outcome {
   std::uint64_t operations = 0;  ///< in each block
   Tally subject, limit;
-  std::vector<int> order;  ///< per pair: 0 if the subject's block came first, 1 if the limit's did
+  std::vector<int> order;  ///< per pair: 0 if the subject's block came first, 1 if the limit's did; empty without limit
 
   std::uint64_t total_operations() const noexcept { return operations * subject.block_ns.size(); }
-  /// Median over the pairs of subject time / limit time.
-  double median_ratio() const;
+  /// Median over the pairs of what the subject's block took / what the limit's took.
+  double median_ratio(Quantity quantity = Quantity::kTime) const;
 };
 
 class Duel {
@@ -39,18 +47,21 @@ class Duel {
   static constexpr std::uint64_t kSeed = 20261122;
 
   /// Warms both sides up and settles the length of the blocks: at most a millisecond of the slower side, but at least
-  /// 20 operations.
-  Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit);
+  /// 20 operations. Without a limit the subject runs alone.
+  Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::string limit_name = {});
 
   std::uint64_t operations() const noexcept { return operations_; }
   const Side& subject() const noexcept { return *subject_; }
-  const Side& limit() const noexcept { return *limit_; }
+  const Side* limit() const noexcept { return limit_.get(); }
+  /// Where the limit was chosen among several; empty: it is the case's.
+  const std::string& limit_name() const noexcept { return limit_name_; }
   /// Runs `count` pairs of blocks into `outcome`; the nanoseconds of the subject's.
   std::int64_t run_pairs(int count, Outcome& outcome);
 
  private:
   std::unique_ptr<Side> subject_;
   std::unique_ptr<Side> limit_;
+  std::string limit_name_;
   std::uint64_t operations_;
   std::mt19937_64 random_{kSeed};
 };
@@ -59,7 +70,11 @@ class Duel {
 double warm_up(Side& side);
 
 /// The fastest of several ways to do the same: a limit must not be slow for want of a better setting.
-std::unique_ptr<Side> fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidates);
+struct Fastest {
+  std::unique_ptr<Side> side;
+  std::size_t index;
+};
+Fastest fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidates);
 
 double median(std::vector<double> values);
 

@@ -83,7 +83,9 @@ TEST(Duel, TheFastestSettingBecomesTheLimit) {
   for (const std::int64_t pace : {900, 300, 700}) {
     candidates.emplace_back([pace, &diary] { return std::make_unique<Scripted>(pace, 'c', diary); });
   }
-  EXPECT_EQ(fastest(candidates)->fairness()["pace_ns"], 300);
+  const Fastest found = fastest(candidates);
+  EXPECT_EQ(found.side->fairness()["pace_ns"], 300);
+  EXPECT_EQ(found.index, 1U);
 }
 
 // The harness against itself: whatever is not 1 here is an error in every ratio.
@@ -110,7 +112,7 @@ TEST(Record, HoldsWhatTheRatioIsRecomputedFrom) {
   cell.bytes = 64;
   cell.messages_per_operation = 2;
   const Json line = record(cell, duel, std::nullopt, outcome);
-  EXPECT_EQ(line["case"], "pipe/round_trip/scripted/64/free/direct");
+  EXPECT_EQ(line["case"], "pipe/round_trip/scripted/64/free/kernel/direct");
   EXPECT_EQ(line["blocks"]["subject_ns"].size(), 20U);
   EXPECT_EQ(line["blocks"]["limit_ns"][0], 2000 * duel.operations());
   EXPECT_NEAR(line["metrics"]["latency_p50_ns"].get<double>(), 3000, 30);

@@ -69,14 +69,19 @@ class Payload {
   }
   /// Throws VerificationError unless `message`, of which `received` bytes arrived, is message number `sequence`.
   void verify(ByteView message, std::size_t received, std::uint64_t sequence) const {
-    std::uint64_t first = 0;
-    std::memcpy(&first, message.data(), kWord);
+    const std::uint64_t first = sequence_of(message);
     const bool sound =
         received == bytes_ && first == sequence && sum(message.first(bytes_)) == base_sum_ + stamps_ * sequence;
     if (!sound) [[unlikely]]
       fail(received, first, sequence);
   }
 
+  /// What a message of at least 8 bytes says of itself.
+  static std::uint64_t sequence_of(ByteView message) noexcept {
+    std::uint64_t sequence = 0;
+    std::memcpy(&sequence, message.data(), kWord);
+    return sequence;
+  }
   static std::uint64_t sum(ByteView bytes) noexcept {
     std::uint64_t sum = 0;
     const std::size_t words = bytes.size() / kWord;

@@ -34,12 +34,13 @@ std::string_view to_string(Placement placement) noexcept {
     case Placement::kCross: return "cross";
     case Placement::kSame: return "same";
     case Placement::kFree: return "free";
+    case Placement::kRemote: return "remote";
   }
   return "invalid placement";
 }
 
 std::optional<std::pair<int, int>> cpus_for(Placement placement) {
-  if (placement == Placement::kFree) return std::nullopt;
+  if (placement == Placement::kFree || placement == Placement::kRemote) return std::nullopt;
   const std::vector<int> cpus = allowed_cpus();
   if (placement == Placement::kSame) return std::pair(cpus.front(), cpus.front());
   if (cpus.size() < 2) throw UnsupportedCell("two CPUs are needed and this process may use one");

@@ -10,7 +10,9 @@
 
 namespace crucible::bench {
 
-enum class Placement { kCross, kSame, kFree };
+/// kRemote: the other process is wherever it is, perhaps at another host.
+enum class Placement { kCross, kSame, kFree, kRemote };
+/// Of processes that one program starts.
 inline constexpr std::array kPlacements = {Placement::kCross, Placement::kSame, Placement::kFree};
 std::string_view to_string(Placement placement) noexcept;
 

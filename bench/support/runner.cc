@@ -21,19 +21,26 @@ namespace {
 
 constexpr int kPairsAtOnce = 20;  // no interval without at least so many
 
-void describe(CLI::App& app, Options& options) {
+void describe(CLI::App& app, Options& options, Program program) {
   app.set_help_flag();  // --help is answered by Google Benchmark, which reads the arguments first
   app.add_option("--crucible_sizes", options.sizes, "message sizes in bytes, instead of the default ones")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(std::size_t{1}, Options::kLargest));
   app.add_option("--crucible_records", options.records, "file to append one JSON line per measured case to");
+  if (program == Program::kOneHost) return;
+  CLI::Option* listen = app.add_option("--crucible_listen", options.listen,
+                                       "serve at this address, e.g. tcp:0.0.0.0:9000, until SIGTERM");
+  app.add_option("--crucible_connect", options.connect, "measure over a connection to who serves at this address")
+      ->excludes(listen);
+  app.add_option("--crucible_key", options.key, "what both must know, if anything");
 }
 
+template <Program kProgram>
 void print_help() {
   benchmark::PrintDefaultHelp();
   Options options;
   CLI::App app("Of this program itself, in the form --option=value:");
-  describe(app, options);
+  describe(app, options, kProgram);
   std::cout << app.help();
 }
 
@@ -53,12 +60,15 @@ class Session {
       state.SetIterationTime(static_cast<double>(duel_->run_pairs(kPairsAtOnce, outcome)) * 1e-9);
     }
     Json line = record(cell_, *duel_, cpus_, outcome);
-    for (const char* key : {"latency_p50_ns", "latency_p99_ns", "messages_per_s", "bytes_per_s"}) {
+    for (const char* key :
+         {"latency_p50_ns", "latency_p99_ns", "messages_per_s", "bytes_per_s", "connections_per_s", "cpu_percent"}) {
       if (line["metrics"].contains(key)) state.counters[key] = line["metrics"][key].get<double>();
     }
     // As the reports have it: of latencies the multiple, of rates the share of the limit's.
-    const double ratio = outcome.median_ratio();
-    state.counters["ratio_to_limit"] = cell_.measure == Measure::kLatency ? ratio : 1 / ratio;
+    if (duel_->limit() != nullptr && cell_.measure != Measure::kIdle) {
+      const double ratio = outcome.median_ratio(quantity_of(cell_.measure));
+      state.counters["ratio_to_limit"] = cell_.measure == Measure::kRate ? 1 / ratio : ratio;
+    }
     return line;
   }
 
@@ -120,11 +130,12 @@ class Recorder final : public benchmark::BenchmarkReporter {
   std::optional<Session> session_;
 };
 
-int run(int argc, char** argv, const std::function<std::vector<Case>(const Options&)>& list_cases) {
-  benchmark::Initialize(&argc, argv, print_help);
+int run(int argc, char** argv, const std::function<std::vector<Case>(const Options&)>& list_cases, Program program) {
+  benchmark::Initialize(&argc, argv,
+                        program == Program::kOneHost ? print_help<Program::kOneHost> : print_help<Program::kTwoHosts>);
   Options options;
   CLI::App app;
-  describe(app, options);
+  describe(app, options, program);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -146,9 +157,10 @@ int run(int argc, char** argv, const std::function<std::vector<Case>(const Optio
 
 }  // namespace
 
-int run_benchmarks(int argc, char** argv, const std::function<std::vector<Case>(const Options&)>& cases) {
+int run_benchmarks(int argc, char** argv, const std::function<std::vector<Case>(const Options&)>& cases,
+                   Program program) {
   try {
-    return run(argc, argv, cases);
+    return run(argc, argv, cases, program);
   } catch (const VerificationError& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return kVerificationStatus;

@@ -19,9 +19,10 @@ class UnsupportedCell : public std::runtime_error {
 /// One block of operations.
 struct Block {
   std::int64_t elapsed_ns = 0;
-  Usage usage;  ///< of all processes of this side, the timed operations only
+  Usage usage;              ///< of all processes of this side, the timed operations only
+  std::int64_t cpu_ns = 0;  ///< the same exactly, where CPU time is what is compared
   std::span<const std::int64_t>
-      latencies;  ///< per operation; empty where a stream is timed as a whole; until the next block
+      latencies;  ///< per operation, or several; empty where a stream is timed as a whole; until the next block
 };
 
 /// Between two blocks a side uses no CPU, so that it cannot disturb the other.
@@ -37,6 +38,8 @@ class Side {
   /// Times `operations` (1 to kMostOperations) after one that is not timed. Throws VerificationError when bytes are
   /// wrong.
   virtual Block run(std::uint64_t operations) = 0;
+  /// In a block of any length; of several clients each does so many.
+  virtual std::uint64_t fewest_operations() const { return 20; }
   /// What a reader must know to judge whether the comparison is fair: buffers read back, copies, settings.
   virtual nlohmann::json fairness() const = 0;
 };

@@ -58,7 +58,12 @@ class TransferSide : public Side {
     std::optional<End> there(std::move(link.there));
     worker_.emplace(cpus ? std::optional(cpus->second) : std::nullopt, [&](Post& post) {
       end_.reset();
-      serve(*there, post);
+      try {
+        serve(*there, post);
+      } catch (...) {
+        there.reset();  // the parent, who may be waiting for a message, learns of it
+        throw;
+      }
     });
   }
 
@@ -70,6 +75,35 @@ class TransferSide : public Side {
   std::optional<Worker> worker_;
   std::uint64_t sequence_ = 0;
 };
+
+/// The parent's share of a block of round trips, each timed, after one that is not.
+template <class Exchange>
+Block timed_exchanges(std::uint64_t operations, std::span<std::int64_t> latencies, Worker& worker, Exchange exchange) {
+  exchange();
+  const Usage before = Usage::now();
+  const std::int64_t start = Deadline::now_ns();
+  std::int64_t last = start;
+  for (std::uint64_t i = 0; i < operations; ++i) {
+    exchange();
+    const std::int64_t now = Deadline::now_ns();
+    latencies[i] = now - last;
+    last = now;
+  }
+  Usage usage = Usage::now() - before;
+  usage += worker.await().usage;
+  return {.elapsed_ns = last - start, .usage = usage, .latencies = latencies.first(operations)};
+}
+
+/// The worker's share: all blocks until the end.
+template <class Echo>
+void serve_exchanges(Post& post, Echo echo) {
+  while (const std::uint64_t operations = post.next_block()) {
+    echo();
+    const Usage before = Usage::now();
+    for (std::uint64_t i = 0; i < operations; ++i) echo();
+    post.answer({.usage = Usage::now() - before});
+  }
+}
 
 /// The parent sends, the worker sends back what it received, both verify.
 template <class End>
@@ -84,19 +118,7 @@ class RoundTrip final : public TransferSide<End> {
 
  private:
   Block run_block(std::uint64_t operations) override {
-    exchange();
-    const Usage before = Usage::now();
-    const std::int64_t start = Deadline::now_ns();
-    std::int64_t last = start;
-    for (std::uint64_t i = 0; i < operations; ++i) {
-      exchange();
-      const std::int64_t now = Deadline::now_ns();
-      latencies_[i] = now - last;
-      last = now;
-    }
-    Usage usage = Usage::now() - before;
-    usage += this->worker_->await().usage;
-    return {.elapsed_ns = last - start, .usage = usage, .latencies = std::span(latencies_).first(operations)};
+    return timed_exchanges(operations, latencies_, *this->worker_, [this] { exchange(); });
   }
 
   void exchange() {
@@ -110,16 +132,10 @@ class RoundTrip final : public TransferSide<End> {
     const Payload payload(bytes);
     const Buffer buffer(bytes);
     std::uint64_t sequence = 0;
-    const auto echo = [&] {
+    serve_exchanges(post, [&] {
       payload.verify(buffer.span(), end.receive(buffer.span()), ++sequence);
       end.send(buffer.span());
-    };
-    while (const std::uint64_t operations = post.next_block()) {
-      echo();
-      const Usage before = Usage::now();
-      for (std::uint64_t i = 0; i < operations; ++i) echo();
-      post.answer({.usage = Usage::now() - before});
-    }
+    });
   }
 
   Buffer buffer_;

@@ -4,8 +4,17 @@
 #include <sys/resource.h>
 
 #include <cstdint>
+#include <ctime>
 
 namespace crucible::bench {
+
+inline std::int64_t clock_ns(clockid_t clock) noexcept {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
+/// CPU time of this process.
+inline std::int64_t cpu_ns() noexcept { return clock_ns(CLOCK_PROCESS_CPUTIME_ID); }
 
 struct Usage {
   std::int64_t user_us = 0;

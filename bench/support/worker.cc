@@ -104,6 +104,15 @@ Answer Worker::await() {
   return answer;
 }
 
+std::int64_t Worker::cpu_ns() const {
+  clockid_t clock = {};
+  if (const int error = clock_getcpuclockid(pid_, &clock); error != 0) {
+    errno = error;
+    throw_errno("clock_getcpuclockid");
+  }
+  return clock_ns(clock);
+}
+
 void Worker::blame() {
   if (pid_ >= 0 && hangs_up()) report_death();
 }

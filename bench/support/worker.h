@@ -15,6 +15,7 @@ namespace crucible::bench {
 /// What the worker says about a block.
 struct Answer {
   Usage usage;
+  std::int64_t cpu_ns = 0;  ///< the same exactly, where CPU time is what is compared
   std::int64_t end_ns = 0;  ///< CLOCK_MONOTONIC when the last message had been verified
 };
 
@@ -43,6 +44,8 @@ class Worker {
 
   void order(std::uint64_t operations);
   Answer await();
+  /// CPU time that it has used until now.
+  std::int64_t cpu_ns() const;
   /// Of an exception that came while the worker had something to do: if the worker died of wrong bytes, that is the
   /// true cause, and VerificationError is thrown. Call in a catch block and rethrow.
   void blame();

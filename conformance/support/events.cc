@@ -47,12 +47,16 @@ bool Event::wait_for(std::chrono::nanoseconds duration) noexcept {
 bool blocked_in_kernel(pid_t tid) { return proc::thread(tid, tid).sleeps_in_call(); }
 
 void await_blocked(pid_t pid, pid_t tid) {
-  for (proc::Thread before = proc::thread(pid, tid);;) {
+  constexpr std::uint64_t kSpun = 100'000'000;
+  proc::Thread busy = proc::thread(pid, tid);
+  for (proc::Thread before = busy;;) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     const proc::Thread now = proc::thread(pid, tid);
     if (now.gone()) throw std::runtime_error("thread " + std::to_string(tid) + " ended instead of blocking");
     const bool stayed = now.switches == before.switches && now.system_call == before.system_call;
     if (stayed && before.sleeps_in_call() && now.sleeps_in_call()) return;
+    if (now.faults != busy.faults || now.switches != busy.switches) busy = now;
+    if (now.cpu_ns - busy.cpu_ns >= kSpun) return;
     before = now;
   }
 }

@@ -56,7 +56,8 @@ class Event {
 bool blocked_in_kernel(pid_t tid);
 
 /// Returns once the thread sleeps in a system call and stays there from one look to the next: the event to use
-/// before disturbing whoever must be blocked. Throws std::runtime_error if the thread is gone.
+/// before disturbing whoever must be blocked. Also for one that waits without sleeping: when it has used a tenth of a
+/// second of CPU and touched no new page meanwhile. Throws std::runtime_error if the thread is gone.
 void await_blocked(pid_t pid, pid_t tid);
 inline void await_blocked(pid_t tid) { await_blocked(tid, tid); }
 

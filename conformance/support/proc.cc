@@ -42,7 +42,7 @@ void parse_stat(const std::string& stat, Thread& thread) {
   long session = 0;
   long terminal = 0;
   long foreground = 0;
-  rest >> thread.state >> thread.parent >> group >> session >> terminal >> foreground >> thread.flags;
+  rest >> thread.state >> thread.parent >> group >> session >> terminal >> foreground >> thread.flags >> thread.faults;
 }
 
 }  // namespace
@@ -82,6 +82,7 @@ Thread thread(pid_t pid, pid_t tid) {
   thread.system_call = one_line(path + "syscall");
   parse_stat(read_file(path + "stat"), thread);
   thread.wait_channel = one_line(path + "wchan");
+  std::istringstream(read_file(path + "schedstat")) >> thread.cpu_ns;
   const std::string status = read_file(path + "status");
   constexpr std::string_view kSwitches = "\nvoluntary_ctxt_switches:";
   if (const std::size_t at = status.find(kSwitches); at != std::string::npos) {

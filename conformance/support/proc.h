@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct Thread {
   std::string system_call;     ///< number and arguments, or "running"
   std::string wait_channel;    ///< the kernel function it sleeps in
   unsigned long switches = 0;  ///< voluntary context switches
+  unsigned long faults = 0;    ///< pages that came into its process's memory by it
+  std::uint64_t cpu_ns = 0;    ///< time on a CPU
 
   bool gone() const noexcept { return state == '?' || state == 'Z' || state == 'X'; }
   bool exiting() const noexcept;

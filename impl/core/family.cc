@@ -1,5 +1,6 @@
 #include "core/family.h"
 
+#include <cxxabi.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <unistd.h>
@@ -8,6 +9,10 @@
 #include <cerrno>
 #include <condition_variable>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <memory>
 #include <thread>
 
 namespace crucible {
@@ -83,6 +88,12 @@ void Family::dissolve() {
   }
 }
 
+void Family::dissolve_at_exit() {
+  if (exit_handler_registered) return;
+  std::atexit([] { Family::get().dissolve(); });
+  exit_handler_registered = true;
+}
+
 namespace {
 
 // Runs jobs, one at a time, on a thread that nobody ends.
@@ -123,7 +134,33 @@ class LastingThread {
   const std::function<void()>* job_ = nullptr;
 };
 
+std::string current_exception_text() {
+  const std::type_info* type = abi::__cxa_current_exception_type();
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> name(
+      abi::__cxa_demangle(type != nullptr ? type->name() : "", nullptr, nullptr, &status), &std::free);
+  std::string text = name != nullptr ? name.get() : "an exception of unknown type";
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    text += std::string(": ") + error.what();
+  } catch (...) {  // not a std::exception: the type's name is all there is to say
+  }
+  return text;
+}
+
 }  // namespace
+
+int outcome_of(const std::string& name, const std::function<int()>& body) {
+  try {
+    return body();
+  } catch (...) {
+    std::fprintf(stderr, "Process %s: uncaught %s\n", name.c_str(), current_exception_text().c_str());
+    return 1;
+  }
+}
+
+void run_on_lasting_thread(const std::function<void()>& job) { LastingThread::get().run(job); }
 
 pid_t fork_from_lasting_thread(const std::function<void()>& in_child) {
   pid_t pid = -1;
@@ -131,8 +168,7 @@ pid_t fork_from_lasting_thread(const std::function<void()>& in_child) {
   sigset_t mask;
   pthread_sigmask(SIG_SETMASK, nullptr, &mask);
   Family& family = Family::get();
-  LastingThread& thread = LastingThread::get();
-  thread.run([&] {
+  run_on_lasting_thread([&] {
     family.fork_delegate = gettid();
     pid = fork();
     error = errno;

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/fd.h"
@@ -26,6 +27,10 @@ struct Family {
   Fd own_sentinel;                 ///< a pidfd of this process, for its children to inherit
   Fd parent_sentinel;              ///< in a forked child: what own_sentinel was before the fork
   bool exit_handler_registered = false;
+  std::string_view start_method = "fork";
+  bool start_method_chosen = false;
+  bool program_begun = false;  ///< init() was called
+  std::string program;         ///< argv[0]
   /// The thread that forks while it, or one that waits for it, holds the mutex; 0: none does.
   std::atomic<pid_t> fork_delegate = 0;
 
@@ -37,13 +42,22 @@ struct Family {
   void abandon_children() noexcept;
   /// At a normal end: ends the daemons, waits for the others.
   void dissolve();
+  void dissolve_at_exit();
 
  private:
   Family();
 };
 
-/// fork() on a thread that lasts as long as this process, so that a death signal tied to the forking thread means the
-/// process. `in_child` runs in the child and must not return. Returns as fork() does, errno included.
+/// Runs `job` on a thread that lasts as long as this process, so that a death signal tied to the thread that makes a
+/// child means the process. The family's mutex is held.
+void run_on_lasting_thread(const std::function<void()>& job);
+/// fork() on that thread. `in_child` runs in the child and must not return. Returns as fork() does, errno included.
 pid_t fork_from_lasting_thread(const std::function<void()>& in_child);
+
+/// The exit code of a child's body: its result, or 1 after an exception, which is reported on stderr.
+int outcome_of(const std::string& name, const std::function<int()>& body);
+
+/// Whether this is a spawned process that has not come to init().
+bool runs_before_init();
 
 }  // namespace crucible

@@ -1,6 +1,5 @@
 #include "core/process.h"
 
-#include <cxxabi.h>
 #include <fcntl.h>
 #include <stdio_ext.h>
 #include <sys/eventfd.h>
@@ -46,21 +45,6 @@ bool ended_by(int sentinel, Deadline deadline) {
   }
 }
 
-std::string current_exception_text() {
-  const std::type_info* type = abi::__cxa_current_exception_type();
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> name(
-      abi::__cxa_demangle(type != nullptr ? type->name() : "", nullptr, nullptr, &status), &std::free);
-  std::string text = name != nullptr ? name.get() : "an exception of unknown type";
-  try {
-    throw;
-  } catch (const std::exception& error) {
-    text += std::string(": ") + error.what();
-  } catch (...) {  // not a std::exception: the type's name is all there is to say
-  }
-  return text;
-}
-
 // Registered last, on_exit handlers run first: what the parent had registered never runs here, what the child itself
 // registers later runs before this.
 void end_child(int code, void* /*unused*/) {
@@ -104,58 +88,64 @@ void Process::require_started(const char* operation) const {
 void Process::start() {
   Family& family = Family::get();
   std::unique_ptr<Target> given_away;  // destroyed after the lock is released, since arguments may be Process objects
-  const std::lock_guard family_lock(family.mutex);
+  std::unique_lock family_lock(family.mutex);
   require_creator("start");
   if (life_ == Life::kClosed) throw Closed("start");
-  if (life_ != Life::kUnstarted) throw StateError("start: the process was started before");
+  if (life_ != Life::kUnstarted || starting_) throw StateError("start: the process was started before");
   if (family.self.daemon) throw StateError("start: a daemon may not have children");
+  if (runs_before_init()) throw StateError("start: main() of a spawned process did not begin with crucible::init()");
   family.reap();
   if (!family.own_sentinel) family.own_sentinel = open_sentinel(getpid());
-  if (!family.exit_handler_registered) {
-    std::atexit([] { Family::get().dissolve(); });
-    family.exit_handler_registered = true;
-  }
+  family.dissolve_at_exit();
   flush_standard_streams();
 
+  const bool spawned = start_method_.value_or(family.start_method) == "spawn";
+  Started child = spawned ? start_by_spawn(family_lock) : start_by_fork();
+  const bool gone = !child.sentinel;
+  if (gone) child.sentinel = Fd(eventfd(1, EFD_CLOEXEC));  // readable for good
+  {
+    const std::lock_guard lock(mutex_);
+    pid_ = child.pid;
+    sentinel_ = std::make_shared<const Fd>(std::move(child.sentinel));
+    life_ = gone ? Life::kEnded : Life::kRunning;
+  }
+  if (!gone) family.children.push_back(this);
+  given_away = std::move(target_);
+}
+
+Process::Started Process::start_by_fork() {
+  Family& family = Family::get();
   // A descriptor for the sentinel is set aside before there is a child that could run without one.
   Fd reserved(fcntl(family.own_sentinel.get(), F_DUPFD_CLOEXEC, 0));
   if (!reserved) throw_errno("fcntl(F_DUPFD_CLOEXEC)");
   const pid_t parent = getpid();
-  pid_t pid = -1;
+  Started child;
   if (daemon_ && gettid() != parent) {
-    pid = fork_from_lasting_thread([&] {
+    child.pid = fork_from_lasting_thread([&] {
       reserved.reset();
       run_child(parent);
     });
   } else {
     family.fork_delegate = gettid();
-    pid = fork();
-    if (pid == 0) {
+    child.pid = fork();
+    if (child.pid == 0) {
       reserved.reset();
       run_child(parent);
     }
     family.fork_delegate = 0;
   }
-  if (pid < 0) throw_errno("fork");
+  if (child.pid < 0) throw_errno("fork");
   reserved.reset();
-  Fd sentinel(pidfd_open(pid, 0));
-  const bool gone = !sentinel && errno == ESRCH;     // SIGCHLD is ignored, the child has ended, nobody can be asked
-  if (gone) sentinel = Fd(eventfd(1, EFD_CLOEXEC));  // readable for good
-  if (!sentinel) {
+  child.sentinel = Fd(pidfd_open(child.pid, 0));
+  // ESRCH: SIGCHLD is ignored, the child has ended, nobody can be asked.
+  if (!child.sentinel && errno != ESRCH) {
     const int error = errno;
-    ::kill(pid, SIGKILL);
-    waitpid(pid, nullptr, 0);
+    ::kill(child.pid, SIGKILL);
+    waitpid(child.pid, nullptr, 0);
     errno = error;
     throw_errno("pidfd_open");
   }
-  {
-    const std::lock_guard lock(mutex_);
-    pid_ = pid;
-    sentinel_ = std::make_shared<const Fd>(std::move(sentinel));
-    life_ = gone ? Life::kEnded : Life::kRunning;
-  }
-  if (!gone) family.children.push_back(this);
-  given_away = std::move(target_);
+  return child;
 }
 
 void Process::run_child(pid_t parent) {
@@ -172,16 +162,10 @@ void Process::run_child(pid_t parent) {
   family.parent.emplace(parent, family.self.name, std::move(family.parent_sentinel));
   family.identity += std::to_string(serial_) + ":";
   family.constructed = 0;
-  family.self = {.name = name_, .daemon = daemon_, .authkey = authkey_};
+  family.self = {.name = name_, .daemon = daemon_, .authkey = authkey_, .start_method = "fork"};
   on_exit(end_child, nullptr);
 
-  int code = 1;
-  try {
-    code = run();
-  } catch (...) {
-    std::fprintf(stderr, "Process %s: uncaught %s\n", name_.c_str(), current_exception_text().c_str());
-  }
-  std::exit(code);
+  std::exit(outcome_of(name_, [this] { return run(); }));
 }
 
 int Process::run() { return target_ ? target_->call() : 0; }
@@ -269,26 +253,22 @@ void Process::close() {
   target_.reset();
 }
 
-namespace {
-
-void require_unstarted(bool unstarted, const char* setter) {
-  if (!unstarted) throw StateError(std::string(setter) + ": the process was started");
+void Process::require_unstarted(const char* setter) const {
+  if (life_ != Life::kUnstarted) throw StateError(std::string(setter) + ": the process was started");
 }
 
-}  // namespace
-
 void Process::set_name(std::string name) {
-  require_unstarted(life_ == Life::kUnstarted, "set_name");
+  require_unstarted("set_name");
   name_ = std::move(name);
 }
 
 void Process::set_daemon(bool daemon) {
-  require_unstarted(life_ == Life::kUnstarted, "set_daemon");
+  require_unstarted("set_daemon");
   daemon_ = daemon;
 }
 
 void Process::set_authkey(Bytes authkey) {
-  require_unstarted(life_ == Life::kUnstarted, "set_authkey");
+  require_unstarted("set_authkey");
   authkey_ = std::move(authkey);
 }
 

@@ -1,4 +1,4 @@
-// Process: a child of this process, started by fork.
+// Process: a child of this process, started by fork or as a fresh copy of the program.
 #pragma once
 
 #include <sys/types.h>
@@ -9,7 +9,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -20,15 +22,20 @@
 #include "api/status.h"
 #include "api/waitable.h"
 #include "core/fd.h"
+#include "core/function.h"
 
 namespace crucible {
 
 /// Runs a function, or an override of run(), in a child process. Except where said, members belong to the process that
 /// created the object (StateError elsewhere) and any thread may call them. Ready in wait() once ended.
 ///
-/// The child inherits memory and descriptors as of start(), and only the calling thread. It ends by returning from its
-/// body or by std::exit: then its own atexit handlers run, its daemons are ended, its other children joined, its
-/// standard streams flushed; nothing inherited (handlers, buffers, static destructors) is run or flushed. Its exit code
+/// Started by "fork", the default, the child inherits memory and descriptors as of start(), and only the calling
+/// thread. By "spawn" this program is run anew (core/spawn.h): the child has the standard streams and what stands among
+/// its arguments, nothing else, and whatever threads are running here are no danger to it.
+///
+/// It ends by returning from its body or by std::exit: then its own atexit handlers run, its daemons are ended, its
+/// other children joined, its standard streams flushed; nothing inherited (handlers, buffers, static destructors) is
+/// run or flushed. Its exit code
 /// is the body's result or std::exit's argument modulo 256, 1 after an uncaught exception (reported on stderr behind
 /// the process's name), -N after signal N. At a normal end of this process daemons get SIGTERM (SIGKILL a second later)
 /// and are joined; the other children are waited for.
@@ -38,7 +45,7 @@ class Process : public Waitable {
   Process();
   /// `target(args...)` runs in the child; void counts as 0. Arguments are decay-copied or moved in here and destroyed
   /// in this process once the child has them: ends of pipes are given away so. A std::unique_ptr<T> argument also fits
-  /// a target that takes T&.
+  /// a target that takes T&. Any callable can be forked; what is spawned must be a Function.
   template <class F, class... Args>
     requires(!std::derived_from<std::remove_cvref_t<F>, Process>)
   explicit Process(F&& target, Args&&... args)
@@ -48,8 +55,15 @@ class Process : public Waitable {
   ~Process() override;
 
   /// Starts the child. Once only (StateError afterwards); StateError in a daemon. Flushes stdio and std::cout first;
-  /// reaps ended siblings. Throws std::system_error (fork, descriptors), and is then as before.
+  /// reaps ended siblings. Throws std::system_error (fork, descriptors), and is then as before, so that it may be
+  /// tried again or by another method.
+  ///
+  /// By spawn it returns once the child has its arguments. Throws BadArgument unless the target is a Function,
+  /// EncodingError for arguments that the codec cannot write or the child not read, Unsupported for an end whose
+  /// mechanism is not transferable, StateError if crucible::init() was not called here, or if the child ends before
+  /// it calls it or does not call it in kPatience.
   void start();
+  static constexpr std::chrono::seconds kPatience{30};
   /// Waits for the end. Any number of threads and times. StateError before start().
   void join() { (void)join_until(Deadline::never()); }
   /// Whether it ended within `duration`.
@@ -74,7 +88,10 @@ class Process : public Waitable {
   /// authkey throw Closed.
   void close();
 
-  /// `Process-1`, its children `Process-1:1`, unless set. The three setters: StateError after start().
+  /// "fork", "spawn"; by default what crucible::start_method() is then. BadArgument for another.
+  std::string_view start_method() const;
+  void set_start_method(std::string_view method);
+  /// `Process-1`, its children `Process-1:1`, unless set. The four setters: StateError after start().
   const std::string& name() const noexcept { return name_; }
   void set_name(std::string name);
   /// A daemon ends with its parent, however that ends, and may not have children. Default: the creator's.
@@ -99,17 +116,26 @@ class Process : public Waitable {
     Target& operator=(const Target&) = delete;
     virtual ~Target() = default;
     virtual int call() = 0;
+    /// The name of the function; its arguments in `to`. BadArgument if it has none.
+    virtual std::string pack(PackedArguments& to) const = 0;
   };
   template <class F, class... Args>
   struct Call;
   enum class Life { kUnstarted, kRunning, kEnded, kClosed };
+  struct Started {
+    pid_t pid = -1;
+    Fd sentinel;  ///< nothing: the child has ended and nobody can be asked
+  };
 
   explicit Process(std::unique_ptr<Target> target);
   bool join_until(Deadline deadline);
   bool collect();
   void require_creator(const char* operation) const;
   void require_started(const char* operation) const;
+  void require_unstarted(const char* setter) const;
   void send_signal(int signal, const char* operation);
+  Started start_by_fork();
+  Started start_by_spawn(std::unique_lock<std::mutex>& family_lock);
   [[noreturn]] void run_child(pid_t parent);
   friend struct Family;
 
@@ -119,6 +145,8 @@ class Process : public Waitable {
   std::unique_ptr<Target> target_;
   pid_t creator_;
   unsigned serial_;
+  std::optional<std::string_view> start_method_;
+  bool starting_ = false;  // guarded by the family's mutex
 
   mutable std::mutex mutex_;  // guards what follows
   Life life_ = Life::kUnstarted;
@@ -132,6 +160,7 @@ struct CurrentProcess {
   std::string name;  ///< `MainProcess` in the first one
   bool daemon = false;
   Bytes authkey;
+  std::string_view start_method = {};  ///< how it was started; empty in the first one
 };
 const CurrentProcess& current_process();
 
@@ -184,25 +213,23 @@ struct Process::Call final : Process::Target {
   int call() override {
     return std::apply(
         [this](Args&... args) {
-          if constexpr (std::is_invocable_v<F&, Args&&...>) {
-            return result([&] { return std::invoke(function, std::move(args)...); });
+          if constexpr (kIsFunction<F>) {
+            return function.call(args...);
+          } else if constexpr (std::is_invocable_v<F&, Args&&...>) {
+            return exit_code_of([&] { return std::invoke(function, std::move(args)...); });
           } else {
-            return result([&] { return std::invoke(function, open(args)...); });
+            return exit_code_of([&] { return std::invoke(function, open(args)...); });
           }
         },
         arguments);
   }
 
-  template <class Body>
-  static int result(Body body) {
-    using Result = std::invoke_result_t<Body>;
-    static_assert(std::is_void_v<Result> || std::is_convertible_v<Result, int>,
-                  "a process's target returns nothing or its exit code");
-    if constexpr (std::is_void_v<Result>) {
-      body();
-      return 0;
+  std::string pack(PackedArguments& to) const override {
+    if constexpr (kIsFunction<F>) {
+      std::apply([this, &to](const Args&... args) { function.pack(to, args...); }, arguments);
+      return function.name();
     } else {
-      return static_cast<int>(body());
+      throw BadArgument("start: what is spawned must be a crucible::Function; a closure can only be forked");
     }
   }
 

@@ -11,6 +11,7 @@ namespace crucible {
 struct PosixPipe : HasDoor<PosixPipe> {
   static constexpr std::string_view kName = "posix_pipe";
   static constexpr std::string_view kLimit = "pipe_raw";
+  static constexpr bool kReadsAhead = true;
   static constexpr Capabilities kPipe = {.pollable = true,
                                          .hands_over = true,
                                          .transferable = true,

@@ -1,12 +1,14 @@
 """The charts of a run, each from its results alone. MEASURING: the question is the title; dots on log axes."""
 from matplotlib import pyplot
 
-from . import conformance, matrix_chart, style, summary, text
+from . import conformance, matrix_chart, ratio_chart, records, style, summary, text
 
 FOLDER = "charts"
 PLACEMENT_TITLES = {"cross": "across two CPUs", "same": "on one CPU", "free": "unpinned"}
 PREFERRED_SIZES = (64, 4096, 65536, 1048576)
-MOST_NAMED_LIMITS = 3
+MOST_LIMITS = 3
+FILL_NOTE = " Markers: full, who sleeps at once; half (left), adaptive; half (top), who spins and never sleeps."
+LINE_NOTE = " Lines: solid, who sleeps at once; dash-dotted, adaptive; dashed, who spins and never sleeps."
 STANDING_NOTE = ("(failed), (unchecked): it did not pass the conformance suite, so these numbers are not valid "
                  "(hatched, or dotted with hollow markers).")
 
@@ -34,16 +36,33 @@ def _pipe(results, workload, role="mechanism"):
 
 
 def _placements(found):
-    present = {r["placement"] for r in found}
-    return [p for p in PLACEMENT_TITLES if p in present]
+    """Those in which a comparison by size was measured, and not a few cells for a question of their own."""
+    cells = {p: [r for r in found if r["placement"] == p] for p in PLACEMENT_TITLES}
+    wide = [p for p, records in cells.items()
+            if len({r["bytes"] for r in records}) >= 3 and len({r["name"] for r in records}) >= 2]
+    return wide or [p for p, records in cells.items() if records]
+
+
+def _in(placements, found):
+    return [r for r in found if r["placement"] in placements]
 
 
 def _subtitles(results, found, what):
     samples = [r["metrics"].get("samples", 0) for r in found]
-    waits = ", ".join(sorted({r["wait"] for r in found}))
     counts = f"n = {min(samples):,}" + (f" to {max(samples):,}" if min(samples) != max(samples) else "")
     example = [results["run"]["example"]] if "example" in results["run"] else []
-    return example + [f"{what}; wait: {waits}; {counts} per point", summary.machine(results)]
+    return example + [f"{what}; {counts} per point", _waits(found), summary.machine(results)]
+
+
+def _waits(found):
+    """How each mechanism that has a choice waits, and that the others sleep in the kernel."""
+    choices = {}
+    for record in found:
+        if record["wait"] != "kernel":
+            choices.setdefault(record["name"], set()).add(record["wait"])
+    words = [f"{name} by {', '.join(sorted(waits, reverse=True))} as its label says" for name, waits in
+             sorted(choices.items())]
+    return "Waits: " + "; ".join(words + ["the others in the kernel" if words else "in the kernel"])
 
 
 def _label(results, record):
@@ -69,17 +88,20 @@ def overview(results):
     found = [r for r in _pipe(results, "round_trip") if "latency_p50_ns" in r["metrics"]]
     if not found:
         return None
-    gaps, placements, sizes = _gaps(results, "round_trip"), _placements(found), _some_sizes({r["bytes"] for r in found})
-    limits = {(r["name"], r["bytes"], r["placement"]): r for r in _pipe(results, "round_trip", "limit")}
+    placements, gaps = _placements(found), _gaps(results, "round_trip")
+    found = _in(placements, found)
+    sizes = _some_sizes({r["bytes"] for r in found})
+    limits = {(records.subject_of(r), r["wait"], r["bytes"], r["placement"]): r
+              for r in _pipe(results, "round_trip", "limit")}
     most = max(len({_label(results, r) for r in found + gaps if (r["bytes"], r["placement"]) == (size, place)})
                for size in sizes for place in placements)
     canvas = style.Canvas(
         len(sizes), len(placements), (3.2, 0.2 + 0.24 * most), "How long does a round trip take?",
         _subtitles(results, found, "Round trip of one message each way, log scale, lower is better"),
         ["● p50   ○ p99, where at least 10 samples lie beyond it   | p50 of its limit: the same work in raw code",
-         "Sorted by p50 in each panel."]
+         "Sorted by p50 in each panel." + FILL_NOTE * any(r["wait"] != "kernel" for r in found)]
         + [STANDING_NOTE] * any(conformance.standing(results, r) != "passed" for r in found),
-        left=1.5, right=0.35, gap=(1.55, 0.6), least_width=7.2, sharex="col")
+        left=1.55, right=0.35, gap=(1.6, 0.6), least_width=7.2, sharex="col")
     for row, size in enumerate(sizes):
         for column, place in enumerate(placements):
             cell = [r for r in found if (r["bytes"], r["placement"]) == (size, place)]
@@ -103,8 +125,9 @@ def _overview_panel(results, axis, cell, missing, limits):
         if p99:
             axis.plot([p50, p99], [y, y], color=colour, linewidth=1.2)
             axis.plot([p99], [y], marker, color=colour, markerfacecolor="white", markersize=6)
-        axis.plot([p50], [y], marker, color=colour, markersize=7)
-        limit = limits.get((record.get("limit"), record["bytes"], record["placement"]))
+        axis.plot([p50], [y], marker, color=colour, markersize=7, fillstyle=style.FILLS[record["wait"]],
+                  markerfacecoloralt="white")
+        limit = limits.get((record["name"], record["wait"], record["bytes"], record["placement"]))
         if limit and "latency_p50_ns" in limit["metrics"]:
             axis.plot([limit["metrics"]["latency_p50_ns"]], [y], "|", color=style.GREY, markersize=15,
                       markeredgewidth=2)
@@ -114,7 +137,7 @@ def _overview_panel(results, axis, cell, missing, limits):
         words = "unsupported" if "unsupported" in record else "not measured"
         axis.text(0.02, y, f"{words}: {_shortened(record.get('unsupported') or record['not_measured'])}", va="center",
                   transform=axis.get_yaxis_transform(), style="italic", color=style.GREY, fontsize=8)
-    names = [_label(results, r) for r in cell] + [r["name"] for r in missing]
+    names = [_label(results, r) for r in cell] + [summary.label(r) for r in missing]
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(max(len(names), 1) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)
@@ -127,39 +150,44 @@ def _shortened(reason, most=34):
 
 
 def _series(found):
-    """Records of one line each, in the order of their names; by size."""
+    """Records of one line each, in the order of their names; by size. Limits of one name beside different mechanisms
+    are different lines."""
     lines = {}
     for record in sorted(found, key=lambda r: (summary.label(r), r["bytes"])):
-        lines.setdefault(summary.label(record), []).append(record)
+        beside = records.subject_of(record) if "paired_with" in record else None
+        lines.setdefault((summary.label(record), beside), []).append(record)
     return lines.values()
 
 
 def _curves(results, axis, found, value, band):
     """Lines of mechanisms with dots and their bands; returns what end_labels() needs."""
     ends = []
-    for records in _series(found):
-        colour, marker = style.of(records[0]["name"])
-        x, y = [r["bytes"] for r in records], [value(r) for r in records]
-        valid = conformance.standing(results, records[0]) == "passed"
-        edges = [band(r) for r in records]
+    for line in _series(found):
+        colour, marker = style.of(line[0]["name"])
+        x, y = [r["bytes"] for r in line], [value(r) for r in line]
+        valid = conformance.standing(results, line[0]) == "passed"
+        edges = [band(r) for r in line]
         if valid and all(edges):
             axis.fill_between(x, [low for low, _ in edges], [high for _, high in edges], color=colour, alpha=0.18,
                               linewidth=0)
-        axis.plot(x, y, linestyle=style.LINES[records[0]["wait"]] if valid else ":", linewidth=1.5, marker=marker,
-                  markersize=5.5, color=colour, markerfacecolor=colour if valid else "white")
-        ends.append((y[-1], _label(results, records[0]), colour))
+        axis.plot(x, y, linestyle=style.LINES[line[0]["wait"]] if valid else ":", linewidth=1.5, marker=marker,
+                  markersize=5.5, color=colour, markerfacecolor=colour if valid else "white",
+                  fillstyle=style.FILLS[line[0]["wait"]], markerfacecoloralt="white")
+        ends.append((y[-1], _label(results, line[0]), colour))
     return ends
 
 
-def _limit_curves(axis, found, value):
-    """Dashed grey lines; named only while they are few enough to tell apart."""
+def _limit_curves(axis, found, value, most=MOST_LIMITS):
+    """Dashed grey lines, only while they are few enough to tell apart."""
     ends, lines = [], list(_series(found))
-    for number, records in enumerate(lines):
-        y = [value(r) for r in records]
-        axis.plot([r["bytes"] for r in records], y, linewidth=1.1, color=style.GREY, marker=".", markersize=3,
+    if len(lines) > most:
+        return []
+    for number, line in enumerate(lines):
+        y = [value(r) for r in line]
+        axis.plot([r["bytes"] for r in line], y, linewidth=1.1, color=style.GREY, marker=".", markersize=3,
                   linestyle=style.LIMIT_LINES[number % len(style.LIMIT_LINES)], zorder=1.5)
-        ends.append((y[-1], records[0]["name"], style.GREY))
-    return ends if len(ends) <= MOST_NAMED_LIMITS else []
+        ends.append((y[-1], summary.label(line[0]), style.GREY))
+    return ends
 
 
 def _partial(gaps, found, place):
@@ -182,11 +210,13 @@ def latency_by_size(results):
     if not found:
         return None
     limits = [r for r in _pipe(results, "round_trip", "limit") if "latency_p50_ns" in r["metrics"]]
-    gaps, placements, sizes = _gaps(results, "round_trip"), _placements(found), {r["bytes"] for r in found}
+    placements, gaps = _placements(found), _gaps(results, "round_trip")
+    found, limits = _in(placements, found), _in(placements, limits)
+    sizes = {r["bytes"] for r in found}
     canvas = style.Canvas(
         1, len(placements), (3.9, 3.6), "How does latency grow with the size of a message?",
         _subtitles(results, found, "Round trip: line at p50, band up to p90; log scale, lower is better"),
-        _notes(results, found, gaps), gap=(1.95, 0.7), least_width=7.2)
+        _notes(results, found, gaps, limits), gap=(2.05, 0.7), left=0.9, right=1.6, least_width=7.2)
 
     def value(record):
         return record["metrics"]["latency_p50_ns"]
@@ -210,13 +240,17 @@ def throughput_by_size(results):
     if not found:
         return None
     limits = [r for r in _pipe(results, "one_way", "limit") if "messages_per_s" in r["metrics"]]
-    roof = [r for r in summary.measured(results, role="limit", name="memcpy") if "bytes_per_s" in r["metrics"]]
-    gaps, placements, sizes = _gaps(results, "one_way"), _placements(found), {r["bytes"] for r in found}
+    placements, gaps = _placements(found), _gaps(results, "one_way")
+    found, limits = _in(placements, found), _in(placements, limits)
+    sizes = {r["bytes"] for r in found}
+    roof = [r for r in summary.measured(results, role="limit", workload="memcpy") if r["bytes"] in sizes]
     canvas = style.Canvas(
         len(placements), 2, (3.7, 2.9), "How much can be sent one way?",
         _subtitles(results, found, "Messages and bytes per second received and verified, log scale, higher is better; "
                    "band: 95 % interval over blocks"),
-        _notes(results, found, gaps), gap=(1.95, 0.75))
+        _notes(results, found, gaps, limits)
+        + ["memcpy: what one core copies, its source and target in cache (hot) or not (cold)."] * bool(roof),
+        gap=(2.45, 0.75), right=1.6)
 
     def messages(record):
         return record["metrics"]["messages_per_s"]
@@ -238,18 +272,25 @@ def throughput_by_size(results):
             axis.set_yscale("log")
             ends = _limit_curves(axis, [r for r in limits if r["placement"] == place], value)
             if value is gib:
-                ends += _limit_curves(axis, [r for r in roof if r["bytes"] in sizes], value)
+                ends += _limit_curves(axis, roof, value)
             ends += _curves(results, axis, [r for r in found if r["placement"] == place], value, scaled_band(value))
             _finish(axis, sizes, _partial(gaps, found, place), form, ends)
             axis.set_title(f"{PLACEMENT_TITLES[place]}: {unit}", loc="left")
     return canvas
 
 
-def _notes(results, found, gaps):
+def _notes(results, found, gaps, limits):
     """What the reader of a line chart must know besides its subtitle."""
     names, drawn = {r["name"] for r in gaps}, {r["name"] for r in found}
-    notes = ["Grey, dashed: limits, the same work in raw code, measured in between in the same run: "
-             + ", ".join(sorted({r["limit"] for r in found if "limit" in r})) + "."]
+    most = max(len(_series([r for r in limits if r["placement"] == p])) for p in _placements(found))
+    notes = []
+    if any(r["wait"] != "kernel" for r in found):
+        notes.append((LINE_NOTE + FILL_NOTE).strip())
+    if most <= MOST_LIMITS:
+        notes.append("Grey, dashed: limits, the same work in raw code, measured in between in the same run: "
+                     + ", ".join(sorted({r["limit"] for r in found if "limit" in r})) + ".")
+    else:
+        notes.append("Too many limits to draw: how far each mechanism is from its own is a chart of its own.")
     if names & drawn:
         notes.append("x at the bottom: this size is unsupported or was not measured; the report says why.")
     if names - drawn:
@@ -271,5 +312,6 @@ CHARTS = (
     ("overview", "How long does a round trip take?", overview),
     ("latency_by_size", "How does latency grow with the size of a message?", latency_by_size),
     ("throughput_by_size", "How much can be sent one way?", throughput_by_size),
+    ("ratio_to_limit", "How close does each mechanism come to its limit?", ratio_chart.ratio_to_limit),
     ("conformance", "Which promises does each mechanism keep?", matrix_chart.conformance),
 )

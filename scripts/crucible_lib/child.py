@@ -1,4 +1,6 @@
-"""Runs one program in a process group of its own, which ends with it."""
+"""Runs programs in process groups of their own, which end with them."""
+import collections
+import contextlib
 import dataclasses
 import os
 import select
@@ -7,6 +9,13 @@ import subprocess
 import time
 
 GRACE_S = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    argv: list
+    output: object                                             # file that stdout and stderr are appended to
+    environment: dict = dataclasses.field(default_factory=dict)  # beside this process's own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,37 +30,67 @@ class Ended:
         return f"signal {-self.status}" if self.status < 0 else f"exit status {self.status}"
 
 
-def run(argv, output, timeout_s, tick=None, tick_s=1.0):
-    """Waits without polling, so that a benchmark has the CPUs to itself; `tick` is called every `tick_s`.
+class _Running:
+    """One started program. The session of its own keeps a terminal's Ctrl-C from it: it would die before its result is
+    dealt with."""
 
-    An interrupt (KeyboardInterrupt) ends the whole group before it is passed on, and so does the time limit. The
-    session of its own keeps a terminal's Ctrl-C from the program: it would die before its result is dealt with.
+    def __init__(self, command):
+        self._start = time.monotonic()
+        with open(command.output, "ab") as sink:
+            self._process = subprocess.Popen(command.argv, stdin=subprocess.DEVNULL, stdout=sink,
+                                             stderr=subprocess.STDOUT, start_new_session=True,
+                                             env={**os.environ, **command.environment})
+        self.descriptor = os.pidfd_open(self._process.pid)
+
+    def seconds(self):
+        return time.monotonic() - self._start
+
+    def end(self, timed_out=False):
+        """Ends what is left of its group; after an interrupt, again. The leader is not reaped before, so that its id
+        still names this group alone."""
+        if self._process.returncode is None:
+            poller = select.poll()
+            poller.register(self.descriptor, select.POLLIN)
+            if not poller.poll(0):
+                os.killpg(self._process.pid, signal.SIGTERM)
+                poller.poll(GRACE_S * 1000)
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        with contextlib.suppress(OSError):
+            os.close(self.descriptor)
+        return Ended(self._process.returncode, timed_out, self.seconds())
+
+
+def run_all(commands, at_once, timeout_s, tick=None, tick_s=1.0):
+    """How each command ended, in their order; at most `at_once` run at a time, each for at most `timeout_s`.
+
+    Waits without polling, so that a benchmark has the CPUs to itself; `tick` is called every `tick_s`. An interrupt
+    (KeyboardInterrupt) ends all that run before it is passed on.
     """
-    start = time.monotonic()
-    with open(output, "ab") as sink:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
-                                   start_new_session=True)
-    descriptor = os.pidfd_open(process.pid)
+    waiting, running, ended = collections.deque(enumerate(commands)), {}, {}
     poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
-    timed_out = False
     try:
-        while not poller.poll(tick_s * 1000):
-            if time.monotonic() - start > timeout_s:
-                timed_out = True
-                break
-            if tick:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                number, command = waiting.popleft()
+                started = _Running(command)
+                running[started.descriptor] = number, started
+                poller.register(started.descriptor, select.POLLIN)
+            over = {descriptor for descriptor, _ in poller.poll(tick_s * 1000)}
+            late = {d for d, (_, program) in running.items() if program.seconds() > timeout_s} - over
+            for descriptor in over | late:
+                poller.unregister(descriptor)
+                number, program = running[descriptor]
+                ended[number] = program.end(timed_out=descriptor in late)
+                del running[descriptor]
+            if tick and not over:
                 tick()
     finally:
-        _end_group(process.pid, poller)
-        process.wait()
-        os.close(descriptor)
-    return Ended(process.returncode, timed_out, time.monotonic() - start)
+        for _, program in running.values():
+            program.end()
+    return [ended[number] for number in sorted(ended)]
 
 
-def _end_group(leader, poller):
-    """The leader is not reaped yet, so its id still names this group and no other."""
-    if not poller.poll(0):
-        os.killpg(leader, signal.SIGTERM)
-        poller.poll(GRACE_S * 1000)
-    os.killpg(leader, signal.SIGKILL)
+def run(argv, output, timeout_s, tick=None, tick_s=1.0):
+    """How one program ended; see run_all()."""
+    return run_all([Command(argv, output)], 1, timeout_s, tick, tick_s)[0]

@@ -65,7 +65,7 @@ def make_parser():
     run.add_argument("--out", type=pathlib.Path, metavar="DIR",
                      help="write here, a new or empty folder, instead of results/<UTC time>-<host>-<commit>")
     run.add_argument("--only", type=_pattern, metavar="REGEX", help="measure only cases whose name, such as "
-                     "pipe/round_trip/unix_socket/64/cross/direct, contains a match; the time saved goes to them")
+                     "pipe/round_trip/unix_socket/64/cross/kernel/direct, contains a match; the time saved goes to them")
     run.add_argument("--sizes", type=_sizes, metavar="LIST", help="message sizes instead of the profile's, as 8,4K,1M")
     run.add_argument("--dry-run", action="store_true", help="print the plan and its duration, do nothing")
     run.add_argument("--host", default=platform.node() or "unknown", metavar="NAME",
@@ -110,7 +110,7 @@ def main(arguments=None):
 
 
 def _plan(options):
-    mechanisms = measure.mechanism_names(options.build_dir)
+    mechanisms = project.mechanism_rows(options.build_dir)
     if not mechanisms:
         raise project.Stop("impl/CMakeLists.txt names no mechanism", project.USAGE)
     made = plan.make(options.profile, mechanisms, options.sizes, options.only)
@@ -135,7 +135,7 @@ def run_command(options):
     made = _plan(options)
     if options.dry_run:
         for cell in made.cells:
-            print(f"{cell.case}  {made.case_s:.1f} s")
+            print(f"{cell.case}  {made.case_s[cell]:.1f} s")
         print(f"{len(made.cells)} cases in {text.seconds(made.measuring_s)}, after "
               f"{text.seconds(made.conformance_s)} of conformance: {text.seconds(made.total_s)} once it is built")
         return project.OK
@@ -145,7 +145,7 @@ def run_command(options):
 
     if not options.no_build:
         project.build(options.build_dir)
-        made = _plan(options)  # once more: only what is built tells how many mechanisms a folder brings
+        made = _plan(options)  # once more: only what is built tells how its mechanisms can wait
     project.refuse_debug_build(options.build_dir)
     started = results.now()
     folder = _new_folder(options, started)
@@ -154,7 +154,7 @@ def run_command(options):
     run = measure.Measurement(made, options.build_dir, folder).execute()
 
     chosen = {key: getattr(options, key) for key in ("only", "sizes") if getattr(options, key) is not None}
-    document = results.assemble(run, made, started, surroundings, chosen)
+    document = results.assemble(run, made, options.build_dir, started, surroundings, chosen)
     measure.compress(folder / "raw")
     results.write(document, folder)
     _present(document, folder)
@@ -165,9 +165,9 @@ def run_command(options):
 
 def _present(document, folder):
     """Charts, summary and report into the folder; the headline and the path onto the terminal."""
-    from . import charts, report, summary
+    from . import charts, markdown, report, summary
     path = report.render(document, folder, charts.draw(document, folder))
-    (folder / "summary.md").write_text(summary.markdown(document), encoding="utf-8")
+    (folder / markdown.FILE).write_text(markdown.render(document), encoding="utf-8")
     heads, rows = summary.headline(document)
     if rows:
         print(summary.plain_table(heads, [row.cells for row in rows]))
@@ -210,7 +210,7 @@ def report_command(options):
 def _all_cases(build_dir):
     """As the binaries list them, or, where one is not built, as the profiles plan them."""
     planned = [cell for profile in plan.load_profiles()["profiles"].values()
-               for cell in plan.cells_of(profile, measure.mechanism_names(build_dir))]
+               for cell in plan.cells_of(profile, project.mechanism_rows(build_dir))]
     cases = []
     for binary in dict.fromkeys(cell.binary for cell in planned):
         listed = measure.registered_cases(build_dir / "bench" / binary, [])
@@ -220,7 +220,7 @@ def _all_cases(build_dir):
 
 def list_command(options):
     profiles = plan.load_profiles()["profiles"]
-    mechanisms = measure.mechanism_names(options.build_dir)
+    mechanisms = project.mechanism_rows(options.build_dir)
     made = {name: plan.make(name, mechanisms) for name in profiles}
     cases = _all_cases(options.build_dir)
     found = {

@@ -1,8 +1,10 @@
 """Runs the conformance binaries and turns their XML into verdicts per clause and subject.
 
-A subject is a mechanism, or, for tests that concern no mechanism, what their binary tests: 'process', 'codec'.
+A subject is a mechanism in all its variants (connections made by a named door, spinning, ...), or, for tests that
+concern no mechanism, what their binary tests: 'process', 'codec'.
 """
 import dataclasses
+import os
 import re
 import subprocess
 import xml.etree.ElementTree as ElementTree
@@ -12,11 +14,16 @@ from .project import ROOT, scrub
 
 DEFAULT_SUITES = ["process_test", "pipe_test", "codec_test"]
 LISTING_TIMEOUT_S = 60
+DEFAULT_VARIANT = "default"
+# Fewer tests than this are not worth a second process.
+FEWEST_IN_A_SHARD = 10
 _CLAUSE_OF_TEST = re.compile(r"([A-Z]+[0-9]+)_")
 _SKIP = re.compile(r"MAY\((\w+)\):\s*(.*)", re.DOTALL)
 # How a test says that this machine, and not the mechanism, is why it did not run.
 _NEEDS = "needs "
 _WORST_FIRST = ("failed", "passed", "skipped", "not run")
+# Suites whose tests hold upper time limits: they have the machine to themselves.
+_TIMED = "*Timing.*"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +33,14 @@ class Test:
     name: str
     verdict: str = "not run"
     message: str = ""
+    variant: str = DEFAULT_VARIANT  # of a mechanism: how its connections were made
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What one process ran of a suite."""
+    report: object          # the XML file, which need not be there
+    ended: child.Ended
 
 
 def suites(build_dir):
@@ -39,39 +54,81 @@ def clauses(root=ROOT):
     return spec.read(path) if path.exists() else []
 
 
-def run(build_dir, raw_dir, gtest_filter, planned_s, tick=None):
-    """Runs every suite; yields (its name, its XML file, how it ended), the last None for a missing binary."""
+def _filters(gtest_filter):
+    """(of what may run side by side, of what is timed and runs alone); the second None if it is left out."""
+    chosen, _, left_out = gtest_filter.partition("-")
+    untimed = f"{chosen}-{left_out}:{_TIMED}" if left_out else f"{chosen}-{_TIMED}"
+    if chosen not in ("", "*") or _TIMED in left_out.split(":") or "*Timing*" in left_out.split(":"):
+        return gtest_filter, None
+    return untimed, f"{_TIMED}-{left_out}" if left_out else _TIMED
+
+
+def _names(binary, gtest_filter):
+    """Of the tests that a filter chooses, as (suite, test)."""
+    try:
+        lines = subprocess.run([str(binary), f"--gtest_filter={gtest_filter}", "--gtest_list_tests"], check=False,
+                               text=True, capture_output=True, timeout=LISTING_TIMEOUT_S).stdout.splitlines()
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    names, suite = [], ""
+    for line in lines:
+        words = line.split("#")[0].strip()
+        if line.startswith("  "):
+            names.append((suite, words))
+        else:
+            suite = words.rstrip(".")
+    return names
+
+
+def _commands(build_dir, raw_dir, names, gtest_filter, at_once):
+    """(suite, XML file, command) of every process that this filter needs, the largest first."""
+    found = []
+    for name in names:
+        binary = build_dir / "conformance" / name
+        count = len(_names(binary, gtest_filter))
+        shards = max(1, min(at_once, count // FEWEST_IN_A_SHARD))
+        for shard in range(shards if count else 0):
+            stem = raw_dir / (name + (f"-{shard + 1}of{shards}" if shards > 1 else "")
+                              + ("-timing" if gtest_filter.startswith(_TIMED) else ""))
+            report = stem.with_name(stem.name + ".xml")
+            argv = [str(binary), f"--gtest_filter={gtest_filter}", f"--gtest_output=xml:{report}"]
+            environment = {"GTEST_TOTAL_SHARDS": str(shards), "GTEST_SHARD_INDEX": str(shard)}
+            found.append((count / shards, (name, report, child.Command(argv, stem.with_name(stem.name + ".log"),
+                                                                       environment))))
+    return [entry for _, entry in sorted(found, key=lambda pair: -pair[0])]
+
+
+def run(build_dir, raw_dir, gtest_filter, planned_s, tick=None, at_once=None):
+    """Runs every suite, each in `at_once` processes; what they left per suite, None for a missing binary.
+
+    What has upper time limits runs after that, alone.
+    """
     raw_dir.mkdir(parents=True, exist_ok=True)
-    for name in suites(build_dir):
-        binary, report = build_dir / "conformance" / name, raw_dir / f"{name}.xml"
-        ended = None
-        if binary.exists():
-            ended = child.run([str(binary), f"--gtest_filter={gtest_filter}", f"--gtest_output=xml:{report}"],
-                              raw_dir / f"{name}.log", 60 + 10 * planned_s, tick)
-        yield name, report, ended
+    at_once = at_once or min(16, 2 * len(os.sched_getaffinity(0)))  # most tests wait most of the time
+    names = suites(build_dir)
+    there = [name for name in names if (build_dir / "conformance" / name).exists()]
+    parts = {name: [] if name in there else None for name in names}
+    for chosen, processes in zip(_filters(gtest_filter), (at_once, 1)):
+        commands = _commands(build_dir, raw_dir, there, chosen, processes) if chosen else []
+        ended = child.run_all([command for _, _, command in commands], processes, 60 + 10 * planned_s, tick)
+        for (name, report, _), end in zip(commands, ended):
+            parts[name].append(Part(report, end))
+    return parts
 
 
 def _test(binary, mechanisms, suite, test, verdict="not run", message=""):
-    """`Pipe.P6_.../unix_socket` is about unix_socket; a folder such as zeromq may bring zeromq_ipc and more."""
+    """`Pipe.P6_.../unix_socket_named` is about unix_socket, its variant `named`."""
     suffix = test.rpartition("/")[2] if "/" in test else ""
-    about_mechanism = any(suffix == name or suffix.startswith(name + "_") for name in mechanisms)
+    about = [name for name in mechanisms if suffix == name or suffix.startswith(name + "_")]
+    mechanism = max(about, key=len, default=None)
     clause = _CLAUSE_OF_TEST.match(test)
-    return Test(suffix if about_mechanism else binary.removesuffix("_test"), clause and clause[1], f"{suite}.{test}",
-                verdict, message)
+    return Test(mechanism or binary.removesuffix("_test"), clause and clause[1], f"{suite}.{test}", verdict, message,
+                suffix[len(mechanism) + 1:] or DEFAULT_VARIANT if mechanism else DEFAULT_VARIANT)
 
 
 def listed(build_dir, binary, mechanisms):
     """All tests of a suite, whatever the filter of this run, so that what was not run is known."""
-    lines = subprocess.run([str(build_dir / "conformance" / binary), "--gtest_list_tests"], check=False, text=True,
-                           capture_output=True, timeout=LISTING_TIMEOUT_S).stdout.splitlines()
-    tests, suite = [], ""
-    for line in lines:
-        words = line.split("#")[0].strip()
-        if line.startswith("  "):
-            tests.append(_test(binary, mechanisms, suite, words))
-        else:
-            suite = words.rstrip(".")
-    return tests
+    return [_test(binary, mechanisms, *name) for name in _names(build_dir / "conformance" / binary, "*")]
 
 
 def read_xml(path, binary, mechanisms):
@@ -94,35 +151,61 @@ def read_xml(path, binary, mechanisms):
 
 
 def _skip(test):
-    """Of 'file:line\\nMAY(capability): reason' the part that a reader wants."""
+    """Of 'file:line\nMAY(capability): reason' the part that a reader wants."""
     match = _SKIP.search(test.message)
     capability, reason = (match[1], match[2]) if match else (None, test.message.split("\n", 1)[-1])
     return {"clause": test.clause or test.name, "capability": capability, "reason": " ".join(reason.split())}
 
 
+def _grouped(skips):
+    """One entry per reason, with the variants that it holds for."""
+    variants = {}
+    for skip, variant in skips:
+        variants.setdefault(tuple(skip.items()), {})[variant] = None
+    return [{**dict(key), "variants": ", ".join(found)} for key, found in variants.items()]
+
+
 def judge(tests, known):
-    """The `conformance` object of results.json, from tests, run or listed only, and the clauses of SPEC.md."""
+    """The `conformance` object of results.json, from tests, run or listed only, and the clauses of SPEC.md.
+
+    The variants of a mechanism are one subject: the worst verdict counts, and one that cannot do what a MAY clause asks
+    does not outweigh another that can. A test is told of once: as it ended, or as not run.
+    """
     levels = {clause.id: clause.level for clause in known}
     subjects = {}
-    for test in tests:
+    for test in _once(tests):
         if levels and test.clause not in levels:
             test = dataclasses.replace(test, clause=None)
         if test.clause is None and test.verdict not in ("failed", "skipped"):
             continue  # proves no clause
-        entry = subjects.setdefault(test.subject, {"clauses": {}, "failures": [], "skipped": []})
+        entry = subjects.setdefault(test.subject, {"clauses": {}, "failures": [], "skipped": [], "variants": {},
+                                                   "tests": dict.fromkeys(_WORST_FIRST, 0)})
         if test.verdict == "skipped":
             skip = _skip(test)
-            entry["skipped"].append(skip)
+            entry["skipped"].append((skip, test.variant))
             if skip["reason"].startswith(_NEEDS):
                 test = dataclasses.replace(test, verdict="not run")
         if test.verdict == "failed":
-            entry["failures"].append({"clause": test.clause or test.name, "test": test.name, "message": test.message})
+            entry["failures"].append({"clause": test.clause or test.name, "test": test.name, "message": test.message,
+                                      "variant": test.variant})
         if test.clause:
             before = entry["clauses"].get(test.clause, "not run")
             entry["clauses"][test.clause] = min(before, test.verdict, key=_WORST_FIRST.index)
+        entry["tests"][test.verdict] += 1
+        entry["variants"][test.variant] = None
     for entry in subjects.values():
+        entry["skipped"], entry["variants"] = _grouped(entry["skipped"]), list(entry["variants"])
         _fail_skipped_musts(entry, levels)
     return {subject: _summary(entry, levels) for subject, entry in sorted(subjects.items())}
+
+
+def _once(tests):
+    """Of a test that is both listed and was run, the run."""
+    found = {}
+    for test in tests:
+        if test.verdict != "not run" or (test.subject, test.name) not in found:
+            found[test.subject, test.name] = test
+    return found.values()
 
 
 def _fail_skipped_musts(entry, levels):
@@ -131,7 +214,7 @@ def _fail_skipped_musts(entry, levels):
         if verdict == "skipped" and levels.get(clause, "MUST") == "MUST":
             entry["clauses"][clause] = "failed"
             reasons = "; ".join(skip["reason"] for skip in entry["skipped"] if skip["clause"] == clause)
-            entry["failures"].append({"clause": clause, "test": clause,
+            entry["failures"].append({"clause": clause, "test": clause, "variant": DEFAULT_VARIANT,
                                       "message": f"skipped, which only a MAY clause may be: {reasons}"})
 
 
@@ -145,12 +228,23 @@ def _summary(entry, levels):
             "not_run": [clause for clause, verdict in entry["clauses"].items() if verdict == "not run"], **entry}
 
 
+def failed_clauses(entry):
+    """'P6', or 'P6 (named, spin)' where a mechanism has variants and the plain one did not fail."""
+    variants = {clause: {} for clause in entry["failed"]}
+    for failure in entry["failures"]:
+        # Runs from before there were variants do not name any.
+        variants.setdefault(failure["clause"], {})[failure.get("variant", DEFAULT_VARIANT)] = None
+    return [clause if not found or list(found) == [DEFAULT_VARIANT] else f"{clause} ({', '.join(found)})"
+            for clause, found in variants.items()]
+
+
 def broken_suite(conformance, binary, reason):
     """Records that a whole suite gave no verdicts, as a failure of its own."""
     entry = conformance.setdefault(binary.removesuffix("_test"),
-                                   _summary({"clauses": {}, "failures": [], "skipped": []}, {}))
+                                   _summary({"clauses": {}, "failures": [], "skipped": [], "variants": [],
+                                             "tests": dict.fromkeys(_WORST_FIRST, 0)}, {}))
     entry["failed"].append(binary)
-    entry["failures"].append({"clause": binary, "test": binary, "message": reason})
+    entry["failures"].append({"clause": binary, "test": binary, "variant": DEFAULT_VARIANT, "message": reason})
 
 
 def standing(results, record):

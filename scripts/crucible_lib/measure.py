@@ -14,6 +14,7 @@ from . import child, conformance, environment, project, text
 from .progress import Progress
 
 LISTING_TIMEOUT_S = 60
+CASE_PARTS = 7  # primitive/workload/name/bytes/placement/wait/call
 
 
 @dataclasses.dataclass
@@ -50,17 +51,7 @@ def registered_cases(binary, sizes):
     except (OSError, subprocess.SubprocessError):
         return None
     # Google Benchmark appends how it took the time, e.g. /manual_time.
-    return {"/".join(line.split("/")[:6]) for line in listed.split()}
-
-
-def mechanism_names(build_dir, binary="pipe_bench"):
-    """One per folder, unless the benchmarks know it by several: zeromq as zeromq_ipc and zeromq_tcp."""
-    listed = registered_cases(build_dir / "bench" / binary, []) or set()
-    built = sorted({case.split("/")[2] for case in listed})
-    names = []
-    for folder in project.mechanisms():
-        names += [name for name in built if name == folder or name.startswith(folder + "_")] or [folder]
-    return list(dict.fromkeys(names))
+    return {"/".join(line.split("/")[:CASE_PARTS]) for line in listed.split()}
 
 
 class Measurement:
@@ -70,7 +61,7 @@ class Measurement:
         self.raw.mkdir(parents=True, exist_ok=True)
         self.progress = progress or Progress(len(plan.cells) + 1, plan.total_s)
         self.run = Run()
-        self._mechanisms = project.mechanisms()
+        self._mechanisms = project.mechanism_names(build_dir)
         self._off = project.switched_off(build_dir)
 
     def execute(self):
@@ -97,23 +88,26 @@ class Measurement:
     def _conformance(self):
         self.progress.begin("conformance of this build", self.plan.conformance_s)
         tests, broken = [], []
-        for binary, report, ended in conformance.run(self.build_dir, self.raw / "conformance", self.plan.gtest_filter,
-                                                     self.plan.conformance_s, self.progress.tick):
-            if ended is None:
+        suites = conformance.run(self.build_dir, self.raw / "conformance", self.plan.gtest_filter,
+                                 self.plan.conformance_s, self.progress.tick)
+        for binary, parts in suites.items():
+            if parts is None:
                 broken.append((binary, "the binary is not there"))
                 continue
             tests += conformance.listed(self.build_dir, binary, self._mechanisms)
-            if not report.exists():
-                broken.append((binary, f"no verdicts: {ended.describe()}"))
-                continue
-            found = conformance.read_xml(report, binary, self._mechanisms)
-            tests += found
-            if ended.status != 0 and not any(test.verdict == "failed" for test in found):
-                broken.append((binary, f"no test failed, yet: {ended.describe()}"))
+            for part in parts:
+                if not part.report.exists():
+                    broken.append((binary, f"no verdicts: {part.ended.describe()}"))
+                    continue
+                found = conformance.read_xml(part.report, binary, self._mechanisms)
+                tests += found
+                if part.ended.status != 0 and not any(test.verdict == "failed" for test in found):
+                    broken.append((binary, f"no test failed, yet: {part.ended.describe()}"))
         self.run.conformance = conformance.judge(tests, conformance.clauses())
         for binary, reason in broken:
             conformance.broken_suite(self.run.conformance, binary, reason)
-        failed = sorted({clause for entry in self.run.conformance.values() for clause in entry["failed"]})
+        failed = [f"{subject} {words}" for subject, entry in self.run.conformance.items()
+                  for words in conformance.failed_clauses(entry)]
         self.run.failed |= bool(failed)
         self.progress.end("failed: " + ", ".join(failed) if failed else "nothing failed")
 
@@ -127,11 +121,12 @@ class Measurement:
 
     def _case(self, cell, known):
         size = [text.size(cell.bytes)] if cell.bytes else []
-        self.progress.begin(" ".join([cell.workload, cell.name, *size, cell.placement, cell.call]), self.plan.case_s)
+        self.progress.begin(" ".join([cell.workload, cell.name, *size, cell.placement, cell.wait, cell.call]),
+                            self.plan.case_s[cell])
         if known[cell.binary] is None:
             reason, failed = f"the benchmark program {cell.binary} is missing or does not start", True
         elif cell.case not in known[cell.binary]:
-            off = self._off.get(cell.name)
+            off = next((why for folder, why in self._off.items() if f"{cell.name}_".startswith(folder + "_")), None)
             reason, failed = f"not built: {off}" if off else f"{cell.binary} has no such case", False
         else:
             reason, failed = self._measure(cell)
@@ -146,12 +141,12 @@ class Measurement:
         for leftover in (fresh, log, report):
             leftover.unlink(missing_ok=True)
         argv = [str(self.build_dir / "bench" / cell.binary), f"--benchmark_filter=^{re.escape(cell.case)}(/|$)",
-                f"--benchmark_min_time={self.plan.min_time_s:.3g}", f"--benchmark_out={report}",
+                f"--benchmark_min_time={self.plan.min_time_s(cell):.3g}", f"--benchmark_out={report}",
                 "--benchmark_out_format=json", f"--crucible_records={fresh}"]
         if cell.bytes:
             argv.append(f"--crucible_sizes={cell.bytes}")
         try:
-            ended = child.run(argv, log, self.plan.timeout_s, self.progress.tick)
+            ended = child.run(argv, log, self.plan.timeout_s(cell), self.progress.tick)
             found = fresh.read_text(encoding="utf-8").splitlines() if fresh.exists() else []
             if ended.timed_out or ended.status != 0:
                 last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
@@ -188,8 +183,13 @@ def outcome(line):
     metrics = line["metrics"]
     if "latency_p50_ns" in metrics:
         return f"p50 {text.nanoseconds(metrics['latency_p50_ns'])}"
-    if "messages_per_s" in metrics:
-        return text.rate(metrics["messages_per_s"], " messages/s")
+    for key, words in (("messages_per_s", " messages/s"), ("connections_per_s", " connections/s")):
+        if key in metrics:
+            return text.rate(metrics[key], words)
+    if "cpu_percent" in metrics:
+        return f"{metrics['cpu_percent']:.3g} % CPU"
+    if "bytes_per_s" in metrics:
+        return text.gib_per_s(metrics["bytes_per_s"])
     return f"{metrics.get('samples', 0):.0f} samples"
 
 

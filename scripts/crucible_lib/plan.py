@@ -9,6 +9,8 @@ from .project import SCRIPTS
 PROFILES = SCRIPTS / "profiles.json"
 # Starting a case and letting its mechanism warm up takes this long, whatever its measuring time.
 START_S = 0.25
+# How a mechanism waits that leaves no choice.
+NO_CHOICE = ("kernel",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +22,14 @@ class Cell:
     name: str
     bytes: int
     placement: str
+    wait: str
     call: str
+    role: str = "mechanism"
 
     @property
     def case(self):
-        return f"{self.primitive}/{self.workload}/{self.name}/{self.bytes}/{self.placement}/{self.call}"
+        return (f"{self.primitive}/{self.workload}/{self.name}/{self.bytes}/{self.placement}/{self.wait}/"
+                f"{self.call}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,55 +37,97 @@ class Plan:
     profile: str
     cells: list          # what will be measured, in this order
     left_out: list       # cells of the profile that --only leaves out
-    case_s: float        # planned wall seconds of each cell
-    min_time_s: float    # of which the benchmark's own measuring time
+    case_s: dict         # planned wall seconds of each cell
+    min_time_share: float
     conformance_s: float
     gtest_filter: str
 
     @property
     def measuring_s(self):
-        return self.case_s * len(self.cells)
+        return sum(self.case_s[cell] for cell in self.cells)
 
     @property
     def total_s(self):
         return self.measuring_s + self.conformance_s
 
-    @property
-    def timeout_s(self):
+    def min_time_s(self, cell):
+        """Of a cell's time the benchmark's own measuring time; the limit's blocks and both warm-ups are the rest."""
+        return max(0.05, (self.case_s[cell] - START_S) * self.min_time_share)
+
+    def timeout_s(self, cell):
         """Past this a case hangs: a slow machine is given ten times what was planned."""
-        return 20 + 10 * self.case_s
+        return 20 + 10 * self.case_s[cell]
 
 
 def load_profiles():
     return json.loads(PROFILES.read_text(encoding="utf-8"))
 
 
+def _series(group, mechanisms):
+    """(name, wait) pairs: a group's own names, or every mechanism by the strategies that the group asks for and the
+    mechanism has. "default" is a mechanism's first."""
+    if group["names"] != "mechanisms":
+        return [(name, wait) for name in group["names"] for wait in group.get("waits", NO_CHOICE)]
+    asked = group.get("waits", "all")
+    pairs = []
+    for name, row in mechanisms.items():
+        waits = row.get("waits") or NO_CHOICE
+        if asked == "default":
+            waits = waits[:1]
+        elif asked != "all" and tuple(waits) != NO_CHOICE:
+            waits = [wait for wait in waits if wait in asked]
+        pairs += [(name, wait) for wait in waits]
+    return pairs
+
+
+def _refuses(row, needed):
+    """Whether a built mechanism does not declare what a group needs, so that its cells are over at once."""
+    found = {**row, **row.get("capabilities", {}).get("pipe", {})}
+    return needed in found and not found[needed]
+
+
 def cells_of(profile, mechanisms, sizes=None):
-    """All cells of a profile. `sizes` replaces the message sizes of every workload that has one."""
-    cells = []
+    """All cells of a profile with the least seconds that each needs, None where it will be refused. `mechanisms`: the
+    rows of project.mechanism_rows(). `sizes` replaces the sizes of every workload that can have any."""
+    cells = {}
     for group in profile["groups"]:
-        names = mechanisms if group["names"] == "mechanisms" else group["names"]
         own = [text.parse_size(size) for size in group["sizes"]]
-        chosen = own if sizes is None or own == [0] else sizes
-        for call in group["calls"]:
+        chosen = own if sizes is None or own == [0] or group.get("fixed_sizes") else sizes
+        for call in group.get("calls", ["direct"]):
             for placement in group["placements"]:
                 for size in chosen:
                     # Mechanisms innermost: what will be compared is measured close together in time.
-                    cells += [Cell(group["binary"], group["primitive"], group["workload"], name, size, placement, call)
-                              for name in names]
-    return list(dict.fromkeys(cells))
+                    for name, wait in _series(group, mechanisms):
+                        cell = Cell(group["binary"], group["primitive"], group["workload"], name, size, placement,
+                                    wait, call, group.get("role", "mechanism"))
+                        refused = _refuses(mechanisms.get(name, {}), group.get("needs"))
+                        cells.setdefault(cell, None if refused else group.get("least_s", profile["case_s"]["least"]))
+    return cells
+
+
+def _shared_out(least, total_s, most_s):
+    """Seconds per cell: the same for all, as far as that is not less than what a cell needs."""
+    fixed = {cell: START_S for cell, need in least.items() if need is None}
+    left = {cell: need for cell, need in least.items() if need is not None}
+    while left:
+        share = (total_s - sum(fixed.values())) / len(left)
+        short = {cell: need for cell, need in left.items() if need > share}
+        if not short:
+            return {**fixed, **dict.fromkeys(left, min(share, most_s))}
+        fixed |= short
+        left = {cell: need for cell, need in left.items() if cell not in short}
+    return fixed
 
 
 def make(name, mechanisms, sizes=None, only=None):
-    """Divides the profile's measuring time evenly over the chosen cells, within its limits per case."""
+    """Divides the profile's measuring time over the chosen cells, within its limits per case."""
     document = load_profiles()
     profile = document["profiles"][name]
     cells = cells_of(profile, mechanisms, sizes)
     pattern = re.compile(only or "")
-    chosen = [cell for cell in cells if pattern.search(cell.case)]
-    limits = profile["case_s"]
-    case_s = min(limits["most"], max(limits["least"], profile["measuring_s"] / max(1, len(chosen))))
-    return Plan(profile=name, cells=chosen, left_out=[cell for cell in cells if cell not in chosen], case_s=case_s,
-                min_time_s=max(0.05, (case_s - START_S) * document["min_time_share"]),
+    chosen = {cell: least for cell, least in cells.items() if pattern.search(cell.case)}
+    shared = _shared_out(chosen, profile["measuring_s"], profile["case_s"]["most"])
+    return Plan(profile=name, cells=list(chosen), left_out=[cell for cell in cells if cell not in chosen],
+                case_s={cell: shared[cell] for cell in chosen}, min_time_share=document["min_time_share"],
                 conformance_s=profile["conformance"]["seconds"],
                 gtest_filter=profile["conformance"]["gtest_filter"])

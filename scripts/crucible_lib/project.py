@@ -1,4 +1,5 @@
 """The source tree, its build and its commit."""
+import json
 import os
 import pathlib
 import re
@@ -34,8 +35,34 @@ def mechanisms(root=ROOT):
     return list(dict.fromkeys(found))
 
 
+def _json(path):
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def mechanism_table(build_dir):
+    """What the mechanisms of a build declare, by name; empty if it was not built."""
+    return _json(build_dir / "conformance" / "mechanisms.json")
+
+
+def mechanism_names(build_dir, root=ROOT):
+    """Those of the build, and those that CMake left out of it. A folder may bring several: zeromq brings zeromq_ipc and
+    zeromq_tcp. What was not built is known by the reviewed table, or else by its folder's name."""
+    built = list(mechanism_table(build_dir))
+    known = [*built, *_json(root / "conformance" / "capabilities.json")]
+    names = []
+    for folder in mechanisms(root):
+        names += [name for name in known if name == folder or name.startswith(folder + "_")] or [folder]
+    return list(dict.fromkeys(names + built))
+
+
+def mechanism_rows(build_dir, root=ROOT):
+    """What each mechanism of mechanism_names() declares; nothing for one that is not built."""
+    table = mechanism_table(build_dir)
+    return {name: table.get(name, {}) for name in mechanism_names(build_dir, root)}
+
+
 def switched_off(build_dir):
-    """Mechanisms that CMake left out, each with its reason, as far as the last build's log tells."""
+    """Folders of mechanisms that CMake left out, each with its reason, as far as the last build's log tells."""
     log = build_dir / BUILD_LOG
     return dict(_OFF.findall(log.read_text(encoding="utf-8", errors="replace"))) if log.exists() else {}
 

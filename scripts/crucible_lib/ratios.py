@@ -26,8 +26,11 @@ def median_with_interval(values):
 
 
 def ratio_to_limit(blocks, workload):
-    """Subject over limit in time per operation, or, for a stream, the share of the limit's rate that is reached."""
+    """Subject over limit in time (or CPU time) per operation, or, for a stream, the share of the limit's rate that is
+    reached; None where a limit took nothing at all, as the CPU of one that only waits."""
     subject, limit = (numpy.asarray(blocks[key], dtype=float) for key in ("subject_ns", "limit_ns"))
+    if not limit.all() or not (lower_is_better(workload) or subject.all()):
+        return None
     entry = median_with_interval(subject / limit if lower_is_better(workload) else limit / subject)
     usual = numpy.median(limit)
     entry["drifted"] = int(numpy.count_nonzero(numpy.abs(limit - usual) > DRIFT * usual))

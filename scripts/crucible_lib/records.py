@@ -25,11 +25,22 @@ def from_line(line):
     if "unsupported" in line:
         return record
     blocks = line.get("blocks", {})
+    if "quantity" in blocks:
+        record["quantity"] = blocks["quantity"]
     if blocks.get("subject_ns"):
         record["ns_per_operation"] = ratios.ns_per_operation(blocks, "subject")
-    if blocks.get("subject_ns") and blocks.get("limit_ns"):
-        record["ratio_to_limit"] = ratios.ratio_to_limit(blocks, line["workload"])
+    ratio = paired_ratio(line)
+    if ratio:
+        record["ratio_to_limit"] = ratio
     return _with_fairness(record, line, "subject")
+
+
+def paired_ratio(line):
+    """The ratio to the limit that the blocks of a line give; None without one."""
+    blocks = line.get("blocks", {})
+    if not (blocks.get("subject_ns") and blocks.get("limit_ns")):
+        return None
+    return ratios.ratio_to_limit(blocks, line["workload"])
 
 
 def limit_of(line):
@@ -39,23 +50,31 @@ def limit_of(line):
     record = {key: line[key] for key in ("primitive", "workload", "wait", "placement", "bytes", "processes")}
     record.update(role="limit", name=line["limit"], call="direct", form="native", metrics=line["limit_metrics"],
                   paired_with=line["case"])
+    if "quantity" in line.get("blocks", {}):
+        record["quantity"] = line["blocks"]["quantity"]
     if line.get("blocks", {}).get("limit_ns"):
         record["ns_per_operation"] = ratios.ns_per_operation(line["blocks"], "limit")
     return _with_fairness(record, line, "limit")
 
 
+def subject_of(limit):
+    """The name of the mechanism that a limit was measured beside; limits of one name differ where it is another's."""
+    return limit["paired_with"].split("/")[2]
+
+
 def not_measured(cell, reason):
-    return {"case": cell.case, "primitive": cell.primitive, "workload": cell.workload, "role": "mechanism",
-            "name": cell.name, "placement": cell.placement, "bytes": cell.bytes, "call": cell.call,
-            "not_measured": reason}
+    return {"case": cell.case, "primitive": cell.primitive, "workload": cell.workload, "role": cell.role,
+            "name": cell.name, "placement": cell.placement, "bytes": cell.bytes, "wait": cell.wait,
+            "call": cell.call, "not_measured": reason}
 
 
 def assemble(lines, missing):
-    """All records of a run; `missing` are (cell, reason) pairs. Of a limit that ran beside several cases alike,
+    """All records of a run; `missing` are (cell, reason) pairs. Of a limit that ran beside several cases of one mechanism,
     the record with the most samples is kept: the ratios come from each case's own blocks anyway."""
     limits = {}
     for record in filter(None, map(limit_of, lines)):
-        key = tuple(record[k] for k in ("primitive", "workload", "name", "wait", "bytes", "placement"))
+        key = tuple(record[k] for k in ("primitive", "workload", "name", "wait", "bytes", "placement", "processes"))
+        key += (subject_of(record),)
         kept = limits.get(key)
         if kept is None or record["metrics"].get("samples", 0) > kept["metrics"].get("samples", 0):
             limits[key] = record

@@ -4,7 +4,8 @@ import re
 import jinja2
 import markupsafe
 
-from . import charts, conformance, style, summary, text
+from . import charts, conformance, style, summary, tables, targets, text
+from .project import SCRIPTS
 
 FILE = "report.html"
 _SVG_PROLOG = re.compile(r"^.*?(?=<svg\b)", re.DOTALL)
@@ -77,7 +78,7 @@ def _measurements(results):
 
 def render(results, run_dir, drawn):
     """Writes report.html beside the charts just drawn; returns its path."""
-    loader = jinja2.FileSystemLoader(str(summary.SCRIPTS / "crucible_lib"))
+    loader = jinja2.FileSystemLoader(str(SCRIPTS / "crucible_lib"))
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True,
                                      undefined=jinja2.StrictUndefined)
     environment.filters.update(size=text.size, ns=text.nanoseconds, rate=text.rate, gib=text.gib_per_s,
@@ -86,14 +87,15 @@ def render(results, run_dir, drawn):
     subjects, matrix = summary.matrix(results)
     keys, fairness = _fairness(results)
     failed = [subject for subject, entry in results["conformance"].items() if entry["failed"]]
-    ratios = summary.ratio_rows(results)
+    ratios = targets.ratio_rows(results)
     folder = run_dir / charts.FOLDER
     figures = [(stem, caption, _inline_svg(folder / f"{stem}.svg", caption)) for stem, caption in drawn]
     page = environment.get_template("report.html.j2").render(
         results=results, machine=summary.machine(results), heads=heads, rows=rows,
-        charts=figures, ratios=ratios, targets=summary.target_rows(ratios), subjects=subjects, matrix=matrix,
+        charts=figures, ratios=ratios, targets=targets.by_mechanism(results), doors=tables.door_table(results),
+        cpu=tables.cpu_table(results), capabilities=tables.capability_table(results), subjects=subjects, matrix=matrix,
         marks=summary.VERDICT_MARK,
-        meanings=summary.VERDICT_MEANING, failed=failed, missing=_missing(results), fairness_keys=keys,
+        meanings=summary.VERDICT_MEANING, failed=failed, failed_clauses=conformance.failed_clauses, missing=_missing(results), fairness_keys=keys,
         fairness=fairness, environment=list(_flat(results["environment"])), measurements=_measurements(results),
         standing=lambda record: conformance.standing(results, record), colour=lambda name: style.of(name)[0],
         processes=summary.process_rows(results), tests_run=summary.tests_run(results))

@@ -5,7 +5,7 @@ import json
 import math
 import re
 
-from . import conformance, project, ratios, records
+from . import conformance, project, records
 
 SCHEMA = project.SCRIPTS / "results.schema.json"
 FILE = "results.json"
@@ -33,13 +33,14 @@ def folder_name(moment, host, commit):
     return "-".join([moment.strftime("%Y%m%dT%H%M%SZ"), re.sub(r"[^\w.]+", "-", host) or "host", commit])
 
 
-def assemble(run, plan, started, environment, options):
+def assemble(run, plan, build_dir, started, environment, options):
     """The whole document of a run that ended, was interrupted or failed in part."""
     return {"schema": 1,
             "run": {"profile": plan.profile, "started": stamp(started), "elapsed_s": round(run.elapsed_s, 1),
                     "planned_s": round(plan.total_s, 1), "interrupted": run.interrupted, "options": options,
                     "gtest_filter": plan.gtest_filter},
             "environment": {**environment, "load": run.load},
+            "mechanisms": project.mechanism_table(build_dir),
             "conformance": run.conformance,
             "clauses": [{"id": c.id, "level": c.level, "capability": c.capability, "text": c.text}
                         for c in conformance.clauses()],
@@ -77,9 +78,9 @@ def recomputed(results, run_dir):
             if line["case"] not in published:
                 continue
             count += 1
-            fresh, known = ratios.ratio_to_limit(line["blocks"], line["workload"]), published[line["case"]]
+            fresh, known = records.paired_ratio(line), published[line["case"]]
             # A library's random numbers may change between versions: the median may not, an interval hardly.
-            if not math.isclose(fresh["median"], known["median"], rel_tol=1e-9) or any(
+            if fresh is None or not math.isclose(fresh["median"], known["median"], rel_tol=1e-9) or any(
                     (fresh[edge] is None) != (known[edge] is None)
                     or fresh[edge] is not None and not math.isclose(fresh[edge], known[edge], rel_tol=0.02)
                     for edge in ("low", "high")):

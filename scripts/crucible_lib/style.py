@@ -23,6 +23,8 @@ MECHANISMS = {
 _MORE_MARKERS = "<>hpd8*"
 GREY = "#767676"
 LINES = {"kernel": "-", "block": "-", "adaptive": "-.", "spin": (0, (4, 1.5))}
+# Of the same mechanism, by how it waits: a spinner must not look like a sleeper.
+FILLS = {"kernel": "full", "block": "full", "adaptive": "left", "spin": "top"}
 LIMIT_LINES = ("--", ":", "-.", (0, (5, 1, 1, 1)), (0, (8, 2)))
 INK, FAINT = "#1a1a1a", "#d9d9d9"
 
@@ -51,7 +53,7 @@ class Canvas:
     SUBTITLE_IN, NOTE_IN = 0.19, 0.18
 
     def __init__(self, rows, columns, panel, title, subtitles, notes, left=0.85, right=1.5, gap=(0.7, 0.75),
-                 least_width=0.0, **options):
+                 least_width=0.0, height_ratios=None, **options):
         width = left + right + columns * panel[0] + (columns - 1) * gap[0]
         if width < least_width:
             panel = (panel[0] + (least_width - width) / columns, panel[1])
@@ -60,10 +62,12 @@ class Canvas:
         notes = [part for line in notes for part in _wrapped(line, width)]
         top = 0.75 + self.SUBTITLE_IN * len(subtitles)
         bottom = 0.62 + self.NOTE_IN * len(notes)
-        height = top + bottom + rows * panel[1] + (rows - 1) * gap[1]
-        self.figure, self.axes = pyplot.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
+        heights = [panel[1] * ratio / max(height_ratios) for ratio in height_ratios] if height_ratios else [panel[1]] * rows
+        height = top + bottom + sum(heights) + (rows - 1) * gap[1]
+        self.figure, self.axes = pyplot.subplots(rows, columns, figsize=(width, height), squeeze=False,
+                                                 height_ratios=heights, **options)
         self.figure.subplots_adjust(left=left / width, right=1 - right / width, top=1 - top / height,
-                                    bottom=bottom / height, wspace=gap[0] / panel[0], hspace=gap[1] / panel[1])
+                                    bottom=bottom / height, wspace=gap[0] / panel[0], hspace=gap[1] * rows / sum(heights))
         self.figure.text(0.12 / width, 1 - 0.1 / height, title, fontsize=13, weight="bold", va="top")
         for number, line in enumerate(subtitles):
             self.figure.text(0.12 / width, 1 - (0.38 + number * self.SUBTITLE_IN) / height, line, fontsize=8.5,

@@ -1,13 +1,15 @@
 """The tables of a run: what is printed, put in Markdown and shown in the report."""
-import json
 import typing
 
-from . import conformance, ratios, text
-from .project import SCRIPTS
+from . import conformance, text
 
 VERDICT_MARK = {"passed": "●", "failed": "✗", "skipped": "○", "not run": "·", "no counterpart": "–"}
 VERDICT_MEANING = {"passed": "passed", "failed": "failed", "skipped": "skipped: the capability is not declared",
                    "not run": "not run", "no counterpart": "no counterpart here"}
+
+
+# How a mechanism waits, for people: a spinner is never shown beside a sleeper without saying so.
+WAIT_WORDS = {"kernel": "in the kernel", "block": "block", "adaptive": "adaptive", "spin": "spin"}
 
 
 class Row(typing.NamedTuple):
@@ -22,6 +24,11 @@ def label(record):
     extra = [record["wait"]] if record.get("wait", "kernel") != "kernel" else []
     extra += [record["form"]] if record.get("form", "native") != "native" else []
     return record["name"] + (f" ({', '.join(extra)})" if extra else "")
+
+
+def bare_label(record):
+    """For tables that have a column for the strategy."""
+    return label({**record, "wait": "kernel"})
 
 
 def measured(results, **wanted):
@@ -41,6 +48,9 @@ def _column(results, workload, size, placement):
     return nearest, {label(r): r for r in found if r["bytes"] == nearest}
 
 
+PLACEMENTS = ("cross", "same", "free", "remote")
+
+
 def _place(results, workload):
     """Across two CPUs, if that was measured: the case that most programs meet."""
     present = {r["placement"] for r in measured(results, role="mechanism", primitive="pipe", workload=workload)}
@@ -54,7 +64,7 @@ def headline(results):
     small_size, small = _column(results, "one_way", 64, streams)
     large_size, large = _column(results, "one_way", 1 << 20, streams)
 
-    heads = ["mechanism", "MUST clauses"]
+    heads = ["mechanism", "waits", "MUST clauses"]
     if trip:
         heads += [f"round trip {text.size(trip_size)} {trips}: p50", "p99", "x its limit",
                   "CPU s per million"]
@@ -67,26 +77,26 @@ def headline(results):
     for name in sorted({*trip, *small, *large},
                        key=lambda n: (trip[n]["metrics"].get("latency_p50_ns", 0) if n in trip else float("inf"), n)):
         record = trip.get(name) or small.get(name) or large[name]
-        row = [name, clause_count(results, record)]
+        row = [bare_label(record), WAIT_WORDS[record["wait"]], clause_count(results, record)]
         if trip:
             metrics = trip[name]["metrics"] if name in trip else {}
-            row += [_shown(metrics, "latency_p50_ns", text.nanoseconds),
-                    _shown(metrics, "latency_p99_ns", text.nanoseconds),
-                    _ratio(trip.get(name)), _shown(metrics, "cpu_s_per_million", "{:.3g}".format)]
+            row += [shown(metrics, "latency_p50_ns", text.nanoseconds),
+                    shown(metrics, "latency_p99_ns", text.nanoseconds),
+                    ratio(trip.get(name)), shown(metrics, "cpu_s_per_million", "{:.3g}".format)]
         if small:
-            row.append(_shown(small[name]["metrics"] if name in small else {}, "messages_per_s", text.rate))
+            row.append(shown(small[name]["metrics"] if name in small else {}, "messages_per_s", text.rate))
         if large:
-            row += [_shown(large[name]["metrics"] if name in large else {}, "bytes_per_s", text.gib_per_s),
-                    _ratio(large.get(name))]
+            row += [shown(large[name]["metrics"] if name in large else {}, "bytes_per_s", text.gib_per_s),
+                    ratio(large.get(name))]
         rows.append(Row(record["name"], row, conformance.standing(results, record) == "passed"))
     return heads, rows
 
 
-def _shown(metrics, key, form):
+def shown(metrics, key, form):
     return form(metrics[key]) if key in metrics else "-"
 
 
-def _ratio(record):
+def ratio(record):
     return text.ratio(record["ratio_to_limit"]) if record and "ratio_to_limit" in record else "-"
 
 
@@ -112,59 +122,6 @@ def tests_run(results):
     return f"the tests {chosen} were run"
 
 
-def targets():
-    listed = json.loads((SCRIPTS / "targets.json").read_text(encoding="utf-8"))
-    for target in listed:
-        target["least_bytes"] = text.parse_size(target.get("least_bytes", "0"))
-        target["most_bytes"] = text.parse_size(target.get("most_bytes", "1T"))
-    return listed
-
-
-def target_of(record, known):
-    """The target that this record is held to, or None."""
-    return next((t for t in known if t["primitive"] == record["primitive"] and t["workload"] == record["workload"]
-                 and record["name"] in t["names"] and record["call"] == "direct"
-                 and record["placement"] in t.get("placements", [record["placement"]])
-                 and t["least_bytes"] <= record["bytes"] <= t["most_bytes"]), None)
-
-
-def verdict(record, target):
-    """Met or missed only where the whole interval says so."""
-    ratio = record["ratio_to_limit"]
-    if ratio["low"] is None:
-        return "open: no interval"
-    lower = ratios.lower_is_better(record["workload"])
-    met = ratio["high"] <= target["must"] if lower else ratio["low"] >= target["must"]
-    missed = ratio["low"] > target["must"] if lower else ratio["high"] < target["must"]
-    return "met" if met else "missed" if missed else "open: within the interval"
-
-
-def ratio_rows(results):
-    """One row per paired case: what it was, its ratio, and the target it is held to."""
-    known, rows = targets(), []
-    for record in sorted((r for r in results["records"] if "ratio_to_limit" in r),
-                         key=lambda r: (r["primitive"], r["workload"] != "round_trip", r["workload"], r["placement"],
-                                        r["bytes"], r["call"], label(r))):
-        target, ratio = target_of(record, known), record["ratio_to_limit"]
-        standing = conformance.standing(results, record)
-        rows.append({"record": record, "label": label(record), "limit": record["limit"], "ratio": text.ratio(ratio),
-                     "blocks": ratio["blocks"], "drifted": ratio["drifted"], "target": target,
-                     "verdict": "" if not target else verdict(record, target) if standing == "passed" else "not valid",
-                     "standing": standing,
-                     "better": "lower" if ratios.lower_is_better(record["workload"]) else "higher"})
-    return rows
-
-
-def target_rows(rows):
-    """Per target its rows of ratio_rows() by verdict: met, missed, open, not valid."""
-    found = {}
-    for row in rows:
-        if row["target"]:
-            kind = row["verdict"].split(":")[0]
-            found.setdefault(row["target"]["id"], {}).setdefault(kind, []).append(row)
-    return sorted(found.items())
-
-
 def matrix(results):
     """(subjects, rows): each clause with its verdict per subject, None where it does not concern the subject."""
     conformance_of = results["conformance"]
@@ -185,18 +142,25 @@ def matrix(results):
     return subjects, rows
 
 
+TERMINAL_COLUMNS = 110
+
+
 def plain_table(heads, rows):
-    """For a terminal, which is narrow: a line per head, a column per row."""
-    columns = [heads, *rows]
-    widths = [max(map(len, column)) for column in columns]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in zip(*columns))
-    return "\n".join(line.rstrip() for line in lines)
+    """For a terminal, which is narrow: a line per head, a column per row, in as many blocks as its width asks for."""
+    widths = [max(map(len, column)) for column in (heads, *rows)]
+    blocks, used = [[]], TERMINAL_COLUMNS
+    for row, width in zip(rows, widths[1:]):
+        if blocks[-1] and used + 2 + width > TERMINAL_COLUMNS:
+            blocks.append([])
+        used = (used if blocks[-1] else widths[0]) + 2 + width
+        blocks[-1].append((row, width))
+    return "\n\n".join(_block(heads, widths[0], block) for block in blocks)
 
 
-def markdown_table(heads, rows):
-    def line(cells):
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-    return "\n".join([line(heads), line(["---"] * len(heads)), *map(line, rows)])
+def _block(heads, width, columns):
+    lines = zip(heads, *(row for row, _ in columns))
+    widths = [width, *(wide for _, wide in columns)]
+    return "\n".join("  ".join(cell.ljust(wide) for cell, wide in zip(line, widths)).rstrip() for line in lines)
 
 
 def machine(results):
@@ -205,18 +169,6 @@ def machine(results):
     dirty = {True: ", changed since", False: "", None: ""}[env["dirty"]]
     return (f"{env['host']}: {env['cpu']['model']}, {len(env['cpu']['affinity'])} CPUs, Linux {env['kernel']}; "
             f"commit {env['commit']}{dirty}; {run['profile']} run of {run['started']}")
-
-
-def markdown(results):
-    """summary.md: the headline and the matrix, to paste where Markdown is read."""
-    heads, rows = headline(results)
-    subjects, clauses = matrix(results)
-    marks = [[clause["id"], clause["level"], *(VERDICT_MARK.get(verdict, "") for verdict in verdicts)]
-             for clause, verdicts in clauses]
-    legend = ", ".join(f"{VERDICT_MARK[v]} {meaning}" for v, meaning in VERDICT_MEANING.items())
-    example = f"**{results['run']['example']}**\n\n" if "example" in results["run"] else ""
-    return (f"{example}{markdown_table(heads, [row.cells for row in rows])}\n\n{machine(results)}.\n\n"
-            f"{markdown_table(['clause', 'level', *subjects], marks)}\n\n{legend}\n")
 
 
 def process_rows(results):

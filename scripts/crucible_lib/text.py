@@ -64,8 +64,9 @@ def seconds(value):
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def ratio(entry):
-    """'1.04 [1.02, 1.07]', or the reason why there is no interval."""
+def ratio(entry, unit=""):
+    """'1.04 [1.02, 1.07]', or the reason why there is no interval; with a unit '0.03 % [0.02, 0.05]'."""
+    median = f"{entry['median']:.3g}" + (f" {unit}" if unit else "")
     if entry.get("low") is None:
-        return f"{entry['median']:.3g} (no interval: {entry['blocks']} blocks)"
-    return f"{entry['median']:.3g} [{entry['low']:.3g}, {entry['high']:.3g}]"
+        return f"{median} (no interval: {entry['blocks']} blocks)"
+    return f"{median} [{entry['low']:.3g}, {entry['high']:.3g}]"

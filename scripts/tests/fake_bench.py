@@ -14,18 +14,34 @@ import zlib
 
 PLACEMENT_NS = {"cross": 52000.0, "same": 2300.0, "free": 9000.0}
 RATE_NS = {"cross": 420.0, "same": 900.0, "free": 500.0}
-WORKLOADS = ("round_trip", "one_way", "one_way_many")
+PIPE = ("round_trip", "one_way", "one_way_many", "loan")
+DOOR = ("connect", "connect_key", "connect_10_clients", "connect_100_clients", "first_message", "echo_1_client",
+        "echo_10_clients", "echo_100_clients")
+WAITS = {"shm_ring": ("adaptive", "spin", "block")}
+WAIT_FACTOR = {"kernel": 1.0, "block": 0.8, "adaptive": 0.02, "spin": 0.008}
 UNSUPPORTED = {"boost_ipc": 1 << 22}  # a mechanism with a limit, so that unsupported cells are seen
+LIMITS = {"posix_pipe": "pipe_raw", "unix_socket": "unix_raw", "tcp_socket": "tcp_raw", "boost_ipc": "boost_raw",
+          "zeromq_ipc": "zmq_raw", "zeromq_tcp": "zmq_raw"}
+RING_LIMITS = {"round_trip": {"cross": "line_round_trip", "same": "futex_round_trip", "free": "yield_round_trip"},
+               "one_way": {"cross": "ring_copy", "same": "ring_copy", "free": "ring_u64"}}
 
 
 def cases(program, sizes):
     names = os.environ.get("FAKE_NAMES", "posix_pipe,unix_socket").split(",")
+    series = [(name, wait) for name in names for wait in WAITS.get(name, ("kernel",))]
     if program == "process_bench":
-        return ["process/start_join/fork/0/free/direct/manual_time"]
-    found = [f"pipe/{workload}/{name}/{size}/{placement}/direct/manual_time" for workload in WORKLOADS
-             for name in names for size in sizes for placement in PLACEMENT_NS]
-    return found + [f"pipe/round_trip/{name}/64/{placement}/virtual/manual_time" for name in names
-                    for placement in PLACEMENT_NS]
+        return ["process/start_join/fork/0/free/kernel/direct/manual_time"]
+    if program == "door_bench":
+        return [f"door/{workload}/{name}/{64 if 'echo' in workload or 'first' in workload else 0}/{placement}/{wait}/"
+                "direct/manual_time" for workload in DOOR for name, wait in series for placement in PLACEMENT_NS]
+    found = [f"pipe/{workload}/{name}/{size}/{placement}/{wait}/direct/manual_time" for workload in PIPE
+             for name, wait in series for size in sizes for placement in PLACEMENT_NS]
+    found += [f"pipe/memcpy/{name}/{size}/same/kernel/direct/manual_time" for name in ("memcpy_hot", "memcpy_cold")
+              for size in sizes]
+    for workload, size, call in (("idle", 8, "direct"), ("paced", 48, "direct"), ("round_trip", 64, "virtual")):
+        found += [f"pipe/{workload}/{name}/{size}/{placement}/{wait}/{call}/manual_time" for name, wait in series
+                  for placement in PLACEMENT_NS]
+    return found
 
 
 def metrics(workload, size, per_operation, generator):
@@ -34,33 +50,63 @@ def metrics(workload, size, per_operation, generator):
     if workload.startswith("one_way"):
         rate = 1e9 / per_operation
         return {"messages_per_s": rate, "bytes_per_s": size * rate, "samples": 40000, **cpu}
+    if workload == "idle":
+        return {"cpu_percent": per_operation / 1e6, "samples": 40}
     spread = 1.6 + generator.random()
-    return {"latency_p50_ns": per_operation, "latency_p90_ns": per_operation * 1.25,
-            "latency_p99_ns": per_operation * spread, "latency_max_ns": per_operation * 12, "samples": 20000, **cpu}
+    found = {"latency_p50_ns": per_operation, "latency_p90_ns": per_operation * 1.25,
+             "latency_p99_ns": per_operation * spread, "latency_max_ns": per_operation * 12, "samples": 20000, **cpu}
+    if workload == "paced":
+        found.update(offered_per_s=1000.0, achieved_per_s=999.0, cpu_percent=per_operation / 1e4)
+    if workload.startswith("connect_"):
+        found.update(connections_per_s=1e9 / per_operation)
+    if workload.startswith("echo"):
+        found.update(messages_per_s=1e9 / per_operation, bytes_per_s=64e9 / per_operation)
+    return found
+
+
+def limit_name(workload, name, placement):
+    if workload == "start_join":
+        return "fork_exit_wait"
+    if workload in ("idle", "paced"):
+        return "futex_pair"
+    if workload in DOOR:
+        return "unix_echo" if "echo" in workload else "unix_connect"
+    if name == "shm_ring":
+        return RING_LIMITS["one_way" if workload.startswith("one_way") else "round_trip"][placement]
+    return LIMITS.get(name, "unix_raw")
 
 
 def record(case):
-    primitive, workload, name, size, placement, call = case.split("/")[:6]
+    primitive, workload, name, size, placement, wait, call = case.split("/")[:7]
     size = int(size)
-    line = {"case": "/".join(case.split("/")[:6]), "primitive": primitive, "workload": workload, "role": "mechanism",
-            "name": name, "wait": "spin" if name == "shm_ring" else "kernel", "placement": placement, "bytes": size,
-            "processes": 2, "call": call, "form": "native"}
+    line = {"case": "/".join(case.split("/")[:7]), "primitive": primitive, "workload": workload, "role": "mechanism",
+            "name": name, "wait": wait, "placement": placement, "bytes": size, "processes": 2, "call": call,
+            "form": "native"}
+    if workload == "memcpy":
+        rate = (29e9 if name == "memcpy_hot" else 11e9) / (1 + 200 / size)
+        return {**line, "role": "limit", "processes": 1, "metrics": {"bytes_per_s": rate, "samples": 4000},
+                "blocks": {"operations": 20, "subject_ns": [20 * size / rate * 1e9] * 30}}
     if size > UNSUPPORTED.get(name, size):
         return {**line, "unsupported": f"messages of at most {UNSUPPORTED[name]} bytes"}
+    if workload == "loan" and name != "shm_ring":
+        return {**line, "unsupported": "declares no zero_copy"}
     generator = random.Random(zlib.crc32(case.encode()))
     stream = workload.startswith("one_way")
     base = 95000.0 if workload == "start_join" else (RATE_NS if stream else PLACEMENT_NS)[placement]
+    base *= 1.0 + 0.35 * (zlib.crc32(name.encode()) % 9)
+    base *= 1 if stream and wait != "spin" else WAIT_FACTOR[wait]
     limit_ns = (base + size * (0.12 if stream else 0.25)) * (0.9 + 0.05 * (zlib.crc32(name.encode()) % 7))
-    if name == "shm_ring":
-        limit_ns /= 12
+    factor = 1.06 if wait == "kernel" else 1.9 if wait == "adaptive" else 1.3
     blocks = {"operations": 200, "subject_ns": [], "limit_ns": [], "order": []}
-    for _ in range(60):
+    if workload in ("idle", "paced"):
+        blocks["quantity"] = "cpu"
+    for _ in range(30):
         noise = math.exp(generator.gauss(0, 0.03))
         blocks["limit_ns"].append(200 * limit_ns * noise)
-        blocks["subject_ns"].append(200 * limit_ns * noise * (1.06 + generator.gauss(0, 0.02)))
+        blocks["subject_ns"].append(200 * limit_ns * noise * (factor + generator.gauss(0, 0.02)))
         blocks["order"].append(generator.randrange(2))
-    limit = {"start_join": "fork_exit_wait"}.get(workload, name.split("_")[0] + "_raw")
-    return {**line, "metrics": metrics(workload, size, limit_ns * 1.06, generator), "limit": limit,
+    return {**line, "metrics": metrics(workload, size, limit_ns * factor, generator),
+            "limit": limit_name(workload, name, placement),
             "limit_metrics": metrics(workload, size, limit_ns, generator), "blocks": blocks,
             "fairness": {"messages_per_operation": 2 if workload == "round_trip" else 1, "cpus": [0, 1],
                          "subject": {"kernel_buffer_bytes": 1 << 20, "sender_may_reuse_buffer": "at return"},

@@ -1,23 +1,41 @@
-"""Stands in for a conformance binary: writes the XML that GoogleTest would. FAKE_FAIL names a test that fails."""
+"""Stands in for a conformance binary: writes the XML that GoogleTest would, for its shard of the tests that the filter
+leaves. FAKE_FAIL names a test that fails."""
+import fnmatch
 import os
 import sys
 from xml.sax.saxutils import quoteattr
 
 SKIPPED = "MAY(passes_descriptors): a byte stream carries none"
+VARIANTS = ("", "_named")
 
 
 def tests(program):
     names = os.environ.get("FAKE_NAMES", "posix_pipe,unix_socket").split(",")
     if program == "pipe_test":
         for name in names:
-            for test in ("P1_ObjectsArriveAsSent", "P6_BufferedMessagesThenEndOfFile", "P19_PassesDescriptors"):
-                skip = SKIPPED if test.startswith("P19") and name == "posix_pipe" else None
-                yield "Mechanisms/Pipe", f"{test}/{name}", skip
+            for variant in VARIANTS + ("_spin", "_block") * (name == "shm_ring"):
+                for test in ("P1_ObjectsArriveAsSent", "P6_BufferedMessagesThenEndOfFile", "P19_PassesDescriptors"):
+                    skip = SKIPPED if test.startswith("P19") and name in ("posix_pipe", "shm_ring") else None
+                    yield "Mechanisms/Pipe", f"{test}/{name}{variant}", skip
     elif program == "process_test":
         yield "Process", "X1_RunsTarget", None
         yield "Process", "X8_TerminatedBySignalN", None
+        yield "ProcessTiming", "X1_Soon", None
     else:
         yield "Codec", "C1_RoundTrip/0", None
+
+
+def chosen(program, gtest_filter):
+    """As GoogleTest chooses: some of these patterns, and none of those after the dash."""
+    some, _, none = gtest_filter.partition("-")
+
+    def matches(name, patterns):
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns.split(":") if pattern)
+
+    for suite, name, skip in tests(program):
+        full = f"{suite}.{name}"
+        if (not some or matches(full, some)) and not matches(full, none):
+            yield suite, name, skip
 
 
 def case(suite, name, skip):
@@ -32,16 +50,18 @@ def case(suite, name, skip):
 
 
 def main(program, arguments):
+    options = dict(word.lstrip("-").split("=", 1) for word in arguments if "=" in word)
+    selected = list(chosen(program, options.get("gtest_filter", "*")))
     if "--gtest_list_tests" in arguments:
         suite = None
-        for name, test, _ in tests(program):
+        for name, test, _ in selected:
             if name != suite:
                 print(f"{name}.")
                 suite = name
             print(f"  {test}  # GetParam() = 1")
         return 0
-    options = dict(word.lstrip("-").split("=", 1) for word in arguments if "=" in word)
-    found = [case(*test) for test in tests(program)]
+    shards, shard = int(os.environ.get("GTEST_TOTAL_SHARDS", 1)), int(os.environ.get("GTEST_SHARD_INDEX", 0))
+    found = [case(*test) for test in selected[shard::shards]]
     with open(options["gtest_output"].removeprefix("xml:"), "w", encoding="utf-8") as sink:
         sink.write('<?xml version="1.0" encoding="UTF-8"?>\n<testsuites><testsuite name="all">'
                    + "".join(text for text, _ in found) + "</testsuite></testsuites>\n")

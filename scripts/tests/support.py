@@ -1,4 +1,5 @@
 """What the tests of the scripts share: a small tree of its own with fake binaries, built nowhere."""
+import json
 import os
 import pathlib
 import shutil
@@ -51,14 +52,31 @@ def crucible(root, *arguments, **environment):
                           env={**os.environ, **environment}, check=False)
 
 
+def mechanism_row(name):
+    """As a build's mechanisms.json has it."""
+    ring = name == "shm_ring"
+    return {"scheme": name.split("_")[0], "reads_ahead": not ring, "waits": ["adaptive", "spin", "block"] if ring else [],
+            "capabilities": {"pipe": {"pollable": not ring, "zero_copy": ring, "survives_kill": name != "boost_ipc",
+                                      "passes_descriptors": name == "unix_socket",
+                                      "max_message_bytes": 1 << 22 if name == "boost_ipc" else 1 << 32,
+                                      "storage_bytes": 32768}}}
+
+
+def write_table(root, names):
+    """What a build with these mechanisms leaves."""
+    (root / "build" / "release" / "conformance" / "mechanisms.json").write_text(
+        json.dumps({name: mechanism_row(name) for name in names}), encoding="utf-8")
+
+
 def make_tree(root, names=("posix_pipe", "unix_socket"), build_type="Release"):
     shutil.copytree(SCRIPTS, root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "impl").mkdir()
-    (root / "impl" / "CMakeLists.txt").write_text("".join(f"crucible_mechanism({name} Type)\n" for name in names))
+    folders = dict.fromkeys("zeromq" if name.startswith("zeromq_") else name for name in names)
+    (root / "impl" / "CMakeLists.txt").write_text("".join(f"crucible_mechanism({name} Type)\n" for name in folders))
     (root / "conformance").mkdir()
     (root / "conformance" / "SPEC.md").write_text(SPEC)
     build = root / "build" / "release"
-    for part, script, programs in (("bench", "fake_bench.py", ("pipe_bench", "process_bench")),
+    for part, script, programs in (("bench", "fake_bench.py", ("pipe_bench", "door_bench", "process_bench")),
                                    ("conformance", "fake_suite.py", ("process_test", "pipe_test", "codec_test"))):
         (build / part).mkdir(parents=True)
         for program in programs:
@@ -67,3 +85,4 @@ def make_tree(root, names=("posix_pipe", "unix_socket"), build_type="Release"):
             path.chmod(0o755)
     (build / "CMakeCache.txt").write_text(f"CMAKE_BUILD_TYPE:STRING={build_type}\n"
                                           "CMAKE_CXX_FLAGS_RELEASE:STRING=-O3 -DNDEBUG\n")
+    write_table(root, names)

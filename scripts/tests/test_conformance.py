@@ -1,13 +1,15 @@
+import os
 import pathlib
 import tempfile
 import textwrap
 import unittest
+import unittest.mock
 
-import support  # noqa: F401  (sets the path)
+import support
 from crucible_lib import conformance, spec
 from crucible_lib.conformance import Test
 
-MECHANISMS = ["posix_pipe", "zeromq"]
+MECHANISMS = ["posix_pipe", "zeromq_ipc", "zeromq_ipc_ng"]
 
 XML = """<?xml version="1.0" encoding="UTF-8"?>
 <testsuites>
@@ -70,7 +72,8 @@ class Xml(unittest.TestCase):
     def test_skip_reasons_are_kept(self):
         judged = conformance.judge(self.tests.values(), known())
         self.assertEqual(judged["posix_pipe"]["skipped"],
-                         [{"clause": "P2", "capability": "passes_descriptors", "reason": "bytes only"}])
+                         [{"clause": "P2", "capability": "passes_descriptors", "reason": "bytes only",
+                           "variants": "default"}])
 
 
 class Judging(unittest.TestCase):
@@ -104,7 +107,7 @@ class Judging(unittest.TestCase):
     def test_one_skipped_test_of_a_proven_must_clause_is_only_told(self):
         entry = self.judge(("P1", "skipped", "x.cc:1\nneeds 5 GiB"), ("P1", "passed", ""))
         self.assertEqual((entry["failed"], entry["must_passed"]), ([], 1))
-        self.assertEqual(entry["skipped"], [{"clause": "P1", "capability": None, "reason": "needs 5 GiB"}])
+        self.assertEqual(entry["skipped"], [{"clause": "P1", "capability": None, "reason": "needs 5 GiB", "variants": "default"}])
 
     def test_a_failure_outside_of_the_clauses_counts_against_its_mechanism(self):
         entry = self.judge(("T6", "failed", "no end of file"))
@@ -114,6 +117,51 @@ class Judging(unittest.TestCase):
         judged = {}
         conformance.broken_suite(judged, "pipe_test", "no verdicts: signal 11")
         self.assertEqual(judged["pipe"]["failed"], ["pipe_test"])
+
+
+class Variants(unittest.TestCase):
+    """A mechanism is one subject, in however many ways its connections are made."""
+
+    def judge(self, *tests):
+        made = [conformance._test("pipe_test", MECHANISMS, "Pipe", f"{clause}_X/posix_pipe{suffix}", verdict, message)
+                for clause, suffix, verdict, message in tests]
+        return conformance.judge(made, known())["posix_pipe"]
+
+    def test_the_suffix_names_the_variant(self):
+        for suffix, expected in (("posix_pipe", ("posix_pipe", "default")), ("posix_pipe_named", ("posix_pipe", "named")),
+                                 ("zeromq_ipc_spin", ("zeromq_ipc", "spin")),
+                                 ("zeromq_ipc_ng", ("zeromq_ipc_ng", "default")),
+                                 ("zeromq_ipc_ng_ahead", ("zeromq_ipc_ng", "ahead")), ("0", ("pipe", "default"))):
+            test = conformance._test("pipe_test", MECHANISMS, "Pipe", f"P1_X/{suffix}")
+            self.assertEqual((test.subject, test.variant), expected)
+
+    def test_the_worst_verdict_counts_and_its_variant_is_named(self):
+        entry = self.judge(("P1", "", "passed", ""), ("P1", "_spin", "failed", "x"), ("P1", "_named", "passed", ""))
+        self.assertEqual((entry["failed"], entry["must_passed"], entry["must_total"]), (["P1"], 0, 1))
+        self.assertEqual(conformance.failed_clauses(entry), ["P1 (spin)"])
+
+    def test_what_one_variant_may_skip_another_can_pass(self):
+        entry = self.judge(("P2", "", "passed", ""), ("P2", "_ahead", "skipped", "MAY(passes_descriptors): no"))
+        self.assertEqual((entry["may_passed"], entry["may_skipped"]), (1, 0))
+        self.assertEqual(entry["skipped"][0]["variants"], "ahead")
+
+    def test_one_reason_is_told_once_for_all_variants(self):
+        entry = self.judge(*(("P2", suffix, "skipped", "MAY(passes_descriptors): no") for suffix in ("", "_named")))
+        self.assertEqual([skip["variants"] for skip in entry["skipped"]], ["default, named"])
+
+    def test_tests_are_counted_once_however_often_they_are_told_of(self):
+        entry = self.judge(("P1", "", "not run", ""), ("P1", "_named", "not run", ""), ("P1", "", "passed", ""))
+        self.assertEqual(entry["tests"], {"failed": 0, "passed": 1, "skipped": 0, "not run": 1})
+        self.assertEqual((entry["variants"], entry["not_run"]), (["default", "named"], []))
+
+
+class Filters(unittest.TestCase):
+    def test_what_is_timed_runs_alone(self):
+        self.assertEqual(conformance._filters("*"), ("*-*Timing.*", "*Timing.*"))
+        self.assertEqual(conformance._filters("-*Kill*"), ("-*Kill*:*Timing.*", "*Timing.*-*Kill*"))
+
+    def test_what_the_profile_leaves_out_stays_out(self):
+        self.assertEqual(conformance._filters("-*Kill*:*Timing*"), ("-*Kill*:*Timing*", None))
 
 
 class Standing(unittest.TestCase):
@@ -136,6 +184,36 @@ class Standing(unittest.TestCase):
 
     def test_limits_answer_to_no_clause(self):
         self.assertEqual(self.standing({"role": "limit", "primitive": "pipe", "name": "pipe_raw"}), "passed")
+
+
+class Shards(support.TreeCase):
+    """The suites of the tree with fake binaries, as a run calls them."""
+
+    def run_suites(self, gtest_filter, at_once, **environment):
+        build = self.root / "build" / "release"
+        with unittest.mock.patch.dict(os.environ, environment):
+            parts = conformance.run(build, self.root / "raw", gtest_filter, 10, at_once=at_once)
+            listed = {suite: conformance.listed(build, suite, ["posix_pipe", "unix_socket"]) for suite in parts}
+        tests = [test for suite, found in parts.items() for part in found or ()
+                 for test in conformance.read_xml(part.report, suite, ["posix_pipe", "unix_socket"])]
+        return parts, tests, listed
+
+    def test_every_test_runs_once_whatever_the_number_of_processes(self):
+        names = ",".join(f"m{i}" for i in range(9))
+        for at_once in (1, 4):
+            parts, tests, listed = self.run_suites("*", at_once, FAKE_NAMES=names)
+            self.assertEqual(len(parts["pipe_test"]), at_once)
+            self.assertEqual(sorted(test.name for test in tests),
+                             sorted(test.name for found in listed.values() for test in found))
+
+    def test_timed_tests_have_a_process_of_their_own(self):
+        parts, _, _ = self.run_suites("*", 4)
+        self.assertEqual([part.report.name for part in parts["process_test"]],
+                         ["process_test.xml", "process_test-timing.xml"])
+
+    def test_a_missing_binary_is_told(self):
+        (self.root / "build/release/conformance/codec_test").unlink()
+        self.assertIsNone(self.run_suites("*", 2)[0]["codec_test"])
 
 
 class Listing(unittest.TestCase):

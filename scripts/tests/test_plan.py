@@ -41,34 +41,65 @@ class Words(unittest.TestCase):
 
 
 class Plans(unittest.TestCase):
-    MECHANISMS = ["posix_pipe", "unix_socket"]
+    MECHANISMS = {"posix_pipe": {}, "unix_socket": {}}
+    SEVEN = {name: support.mechanism_row(name) for name in ("posix_pipe", "unix_socket", "tcp_socket", "shm_ring",
+                                                            "boost_ipc", "zeromq_ipc", "zeromq_tcp")}
 
     def test_the_parts_add_up_to_the_total(self):
         for name in plan.load_profiles()["profiles"]:
-            made = plan.make(name, self.MECHANISMS)
-            self.assertAlmostEqual(made.total_s, made.conformance_s + made.case_s * len(made.cells))
+            made = plan.make(name, self.SEVEN)
+            self.assertAlmostEqual(made.total_s, made.conformance_s + sum(made.case_s[cell] for cell in made.cells))
 
     def test_profiles_keep_their_promised_durations(self):
-        totals = {name: plan.make(name, self.MECHANISMS).total_s for name in ("smoke", "quick", "full")}
+        totals = {name: plan.make(name, self.SEVEN).total_s for name in ("smoke", "quick", "full")}
         self.assertLess(totals["smoke"], 60)
-        self.assertTrue(240 <= totals["quick"] <= 360, totals)
+        self.assertTrue(300 <= totals["quick"] <= 480, totals)
         self.assertTrue(3000 <= totals["full"] <= 4200, totals)
 
     def test_more_mechanisms_share_the_same_time(self):
-        two, seven = (plan.make("quick", [f"m{i}" for i in range(count)]) for count in (2, 7))
+        two, seven = plan.make("quick", self.MECHANISMS), plan.make("quick", self.SEVEN)
         self.assertGreater(len(seven.cells), 3 * len(two.cells))
         self.assertLessEqual(seven.measuring_s, 1.5 * two.measuring_s)
 
     def test_mechanisms_are_measured_side_by_side(self):
         cells = plan.make("quick", self.MECHANISMS).cells
-        self.assertEqual([cell.name for cell in cells[:4]], self.MECHANISMS * 2)
+        self.assertEqual([cell.name for cell in cells[:4]], list(self.MECHANISMS) * 2)
+
+    def test_a_mechanism_has_a_cell_per_strategy_that_it_offers(self):
+        waits = {name: [c.wait for c in plan.make("quick", self.SEVEN).cells
+                        if (c.workload, c.name, c.bytes, c.placement, c.call)
+                        == ("round_trip", name, 64, "cross", "direct")] for name in ("unix_socket", "shm_ring")}
+        self.assertEqual(waits, {"unix_socket": ["kernel"], "shm_ring": ["adaptive", "spin", "block"]})
+
+    def test_a_group_may_ask_for_the_default_strategy_alone(self):
+        waits = {cell.wait for cell in plan.make("quick", self.SEVEN).cells
+                 if (cell.workload, cell.name) == ("one_way_many", "shm_ring")}
+        self.assertEqual(waits, {"adaptive"})
+
+    def test_what_will_be_refused_takes_no_ones_time(self):
+        made = plan.make("quick", self.SEVEN)
+        loans = {cell.name: made.case_s[cell] for cell in made.cells if cell.workload == "loan"}
+        self.assertEqual(len(loans), 7)
+        self.assertEqual(loans["unix_socket"], plan.START_S)
+        self.assertGreater(loans["shm_ring"], plan.START_S)
+
+    def test_what_needs_longer_gets_it_from_the_others(self):
+        made = plan.make("quick", self.SEVEN)
+        paced = {made.case_s[cell] for cell in made.cells if cell.workload == "paced"}
+        trips = {made.case_s[cell] for cell in made.cells if cell.workload == "round_trip"}
+        self.assertEqual(paced, {3.0})
+        self.assertLess(max(trips), 3.0)
+
+    def test_every_case_is_told_by_all_that_makes_it(self):
+        cell = plan.Cell("pipe_bench", "pipe", "one_way", "shm_ring", 8, "free", "adaptive", "direct")
+        self.assertEqual(cell.case, "pipe/one_way/shm_ring/8/free/adaptive/direct")
 
     def test_only_leaves_the_rest_named_and_gives_it_their_time(self):
         everything = plan.make("quick", self.MECHANISMS)
         some = plan.make("quick", self.MECHANISMS, only="one_way/.*/cross")
         self.assertEqual(len(some.cells) + len(some.left_out), len(everything.cells))
         self.assertTrue(all("one_way" in cell.case and "/cross/" in cell.case for cell in some.cells))
-        self.assertGreater(some.case_s, everything.case_s)
+        self.assertGreater(some.case_s[some.cells[0]], everything.case_s[some.cells[0]])
 
     def test_sizes_replace_those_of_messages_only(self):
         cells = plan.make("smoke", self.MECHANISMS, sizes=[8, 4096]).cells
@@ -137,7 +168,10 @@ class ProfileFile(unittest.TestCase):
         for profile in plan.load_profiles()["profiles"].values():
             for group in profile["groups"]:
                 self.assertLessEqual(set(group["placements"]), set(record["placement"]["enum"]))
-                self.assertLessEqual(set(group["calls"]), set(record["call"]["enum"]))
+                self.assertLessEqual(set(group.get("calls", ())), set(record["call"]["enum"]))
+                waits = group.get("waits", "all")
+                self.assertLessEqual({waits} - {"all", "default"} if isinstance(waits, str) else set(waits),
+                                     set(record["wait"]["enum"]))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ import unittest
 
 import fake_bench
 import support
-from crucible_lib import plan, project, ratios, records, results, summary
+from crucible_lib import plan, project, ratios, records, results, targets
 
 
-def line(case="pipe/round_trip/posix_pipe/64/cross/direct"):
+def line(case="pipe/round_trip/posix_pipe/64/cross/kernel/direct"):
     return fake_bench.record(case)
 
 
@@ -45,12 +45,12 @@ class Ratios(unittest.TestCase):
 
 
 class Records(unittest.TestCase):
-    CELL = plan.Cell("pipe_bench", "pipe", "round_trip", "tcp_socket", 64, "cross", "direct")
+    CELL = plan.Cell("pipe_bench", "pipe", "round_trip", "tcp_socket", 64, "cross", "kernel", "direct")
 
     def test_a_line_becomes_a_record_and_its_limit_another(self):
         record, limit = records.assemble([line()], [])
-        self.assertEqual((record["role"], record["name"], record["limit"]), ("mechanism", "posix_pipe", "posix_raw"))
-        self.assertEqual((limit["role"], limit["name"], limit["paired_with"]), ("limit", "posix_raw", record["case"]))
+        self.assertEqual((record["role"], record["name"], record["limit"]), ("mechanism", "posix_pipe", "pipe_raw"))
+        self.assertEqual((limit["role"], limit["name"], limit["paired_with"]), ("limit", "pipe_raw", record["case"]))
         self.assertEqual(limit["metrics"], line()["limit_metrics"])
         self.assertNotIn("blocks", record)
 
@@ -61,17 +61,36 @@ class Records(unittest.TestCase):
         self.assertEqual(record["fairness"]["cpus"], "0, 1")
 
     def test_of_a_limit_measured_twice_the_larger_sample_is_kept(self):
-        first, second = line(), line("pipe/round_trip/posix_pipe/64/cross/virtual")
+        first, second = line(), line("pipe/round_trip/posix_pipe/64/cross/kernel/virtual")
         second["limit_metrics"]["samples"] += 1
         limits = [r for r in records.assemble([first, second], []) if r["role"] == "limit"]
         self.assertEqual([limit["paired_with"] for limit in limits], [second["case"]])
+
+    def test_a_limit_of_one_name_is_kept_beside_each_mechanism(self):
+        lines = [line(f"pipe/round_trip/{name}/64/cross/kernel/direct") for name in ("zeromq_ipc", "zeromq_tcp")]
+        limits = [r for r in records.assemble(lines, []) if r["role"] == "limit"]
+        self.assertEqual([(r["name"], records.subject_of(r)) for r in limits],
+                         [("zmq_raw", "zeromq_ipc"), ("zmq_raw", "zeromq_tcp")])
+
+    def test_a_roof_is_a_limit_without_a_subject(self):
+        (record,) = records.assemble([line("pipe/memcpy/memcpy_hot/1024/same/kernel/direct")], [])
+        self.assertEqual((record["role"], "ratio_to_limit" in record), ("limit", False))
+
+    def test_blocks_of_cpu_time_are_told_apart(self):
+        record, limit = records.assemble([line("pipe/paced/shm_ring/48/free/adaptive/direct")], [])
+        self.assertEqual((record["quantity"], limit["quantity"]), ("cpu", "cpu"))
+
+    def test_a_limit_that_took_nothing_gives_no_ratio(self):
+        idle = line("pipe/idle/shm_ring/8/free/adaptive/direct")
+        idle["blocks"]["limit_ns"] = [0] * len(idle["blocks"]["limit_ns"])
+        self.assertNotIn("ratio_to_limit", records.from_line(idle))
 
     def test_what_was_not_measured_is_a_record_with_its_reason(self):
         (record,) = records.assemble([], [(self.CELL, "interrupted")])
         self.assertEqual((record["case"], record["not_measured"]), (self.CELL.case, "interrupted"))
 
     def test_an_unsupported_cell_has_no_numbers(self):
-        (record,) = records.assemble([line(f"pipe/round_trip/boost_ipc/{1 << 24}/cross/direct")], [])
+        (record,) = records.assemble([line(f"pipe/round_trip/boost_ipc/{1 << 24}/cross/kernel/direct")], [])
         self.assertIn("unsupported", record)
         self.assertNotIn("metrics", record)
 
@@ -110,22 +129,62 @@ class Example(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder, self.assertRaisesRegex(project.Stop, "schema"):
             results.write(spoilt, pathlib.Path(folder))
 
-    def test_targets_are_met_or_missed_only_by_the_whole_interval(self):
-        target = {"must": 1.15}
-        record = {"workload": "round_trip", "ratio_to_limit": {"median": 1.1, "low": 1.08, "high": 1.12, "blocks": 50}}
-        self.assertEqual(summary.verdict(record, target), "met")
-        record["ratio_to_limit"].update(high=1.2)
-        self.assertIn("open", summary.verdict(record, target))
-        record["ratio_to_limit"].update(low=1.16)
-        self.assertEqual(summary.verdict(record, target), "missed")
-        record["workload"] = "one_way"
-        self.assertEqual(summary.verdict(record, target), "met")
+
+class Targets(unittest.TestCase):
+    RECORD = {"primitive": "pipe", "workload": "round_trip", "role": "mechanism", "name": "posix_pipe", "call": "direct",
+              "placement": "same", "wait": "kernel", "bytes": 64}
+
+    def verdict(self, median, low, high, workload="round_trip", **target):
+        ratio = {"median": median, "low": low, "high": high, "blocks": 50}
+        return targets.verdict({**self.RECORD, "workload": workload, "ratio_to_limit": ratio}, {"must": 1.15, **target})
+
+    def test_reached_or_missed_only_by_the_whole_interval(self):
+        self.assertEqual(self.verdict(1.1, 1.08, 1.12), "reached")
+        self.assertIn("open", self.verdict(1.1, 1.08, 1.2))
+        self.assertEqual(self.verdict(1.18, 1.16, 1.2), "missed")
+        self.assertEqual(self.verdict(1.18, 1.16, 1.2, workload="one_way"), "reached")
+        self.assertIn("open", self.verdict(1.1, None, None))
+
+    def test_a_metric_can_be_what_is_held(self):
+        record = {**self.RECORD, "workload": "idle", "metrics": {"cpu_percent": 0.04},
+                  "ns_per_operation": {"median": 100.0, "low": 75.0, "high": 150.0, "blocks": 30}}
+        target = targets.of(record, targets.load())
+        self.assertEqual((target["id"], targets.verdict(record, target)), ("B1", "reached"))
+        self.assertEqual(targets.value_of(record, target)["high"], 0.06)
+        record["metrics"]["cpu_percent"] = 0.2
+        self.assertEqual(targets.verdict(record, target), "missed")
+
+    def target(self, **changed):
+        found = targets.of({**self.RECORD, **changed}, targets.load())
+        return found and found["id"]
 
     def test_small_and_large_streams_have_targets_of_their_own(self):
-        record = {"primitive": "pipe", "workload": "one_way", "name": "posix_pipe", "call": "direct",
-                  "placement": "same"}
-        found = {size: summary.target_of({**record, "bytes": size}, summary.targets()) for size in (64, 16384, 1 << 20)}
-        self.assertEqual({size: t and t["id"] for size, t in found.items()}, {64: "K3", 16384: None, 1 << 20: "K2"})
+        found = {size: self.target(workload="one_way", bytes=size) for size in (64, 16384, 1 << 20)}
+        self.assertEqual(found, {64: "K3", 16384: None, 1 << 20: "K2"})
+
+    def test_strategy_and_placement_choose_the_target(self):
+        ring = {"name": "shm_ring", "bytes": 8}
+        self.assertEqual([self.target(**ring, wait=wait, placement=placement) for wait, placement in
+                          (("spin", "cross"), ("adaptive", "free"), ("block", "same"), ("spin", "same"))],
+                         ["R1", "R3", "R4", None])
+        self.assertIsNone(self.target(name="shm_ring", bytes=64, wait="spin", placement="cross"))
+
+    def test_a_spinner_is_not_held_to_the_cpu_of_a_sleeper(self):
+        self.assertEqual([self.target(workload="idle", name="shm_ring", bytes=8, wait=wait) for wait in
+                          ("block", "adaptive", "spin")], ["B1", "B1", None])
+
+    def test_every_row_of_the_issue_is_there(self):
+        self.assertLessEqual({"R1", "R3", "R4", "T1", "T4", "T5", "K1", "K2", "K3", "K4", "B1", "B2"},
+                             {target["id"] for target in targets.load()})
+
+    def test_the_worst_cell_speaks_for_its_mechanism(self):
+        example = results.read(support.EXAMPLE)
+        rows = {(row["id"], row["label"]): row for row in targets.by_mechanism(example)}
+        row = rows["K1", "posix_pipe"]
+        worst = max(r["ratio_to_limit"]["median"] for r in example["records"] if r["name"] == "posix_pipe"
+                    and r["workload"] == "round_trip" and r["call"] == "direct" and "ratio_to_limit" in r)
+        self.assertTrue(row["text"].startswith(f"{worst:.3g} "), row)
+        self.assertIn(row["verdict"], ("reached", "open: within the interval"))
 
 
 if __name__ == "__main__":

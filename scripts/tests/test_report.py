@@ -7,10 +7,11 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 import xml.etree.ElementTree as ElementTree
 
 import support
-from crucible_lib import charts, report, results, style, summary
+from crucible_lib import charts, markdown, ratio_chart, report, results, style, summary, tables
 
 
 class Page(html.parser.HTMLParser):
@@ -38,9 +39,9 @@ class Example(unittest.TestCase):
 
 
 class Charts(Example):
-    def test_all_four_are_drawn_in_both_forms(self):
+    def test_all_are_drawn_in_both_forms(self):
         stems = [stem for stem, _ in charts.draw(self.example, self.folder)]
-        self.assertEqual(stems, ["overview", "latency_by_size", "throughput_by_size", "conformance"])
+        self.assertEqual(stems, ["overview", "latency_by_size", "throughput_by_size", "ratio_to_limit", "conformance"])
         for stem in stems:
             ElementTree.parse(self.folder / "charts" / f"{stem}.svg")
             header = (self.folder / "charts" / f"{stem}.png").read_bytes()[:24]
@@ -77,7 +78,7 @@ class Charts(Example):
         shutil.copy(support.EXAMPLE / "results.json", self.folder)
         done = subprocess.run([sys.executable, str(support.SCRIPTS / "plot.py"), str(self.folder)], capture_output=True,
                               text=True, check=False)
-        self.assertEqual((done.returncode, len(done.stdout.splitlines())), (0, 4), done.stderr)
+        self.assertEqual((done.returncode, len(done.stdout.splitlines())), (0, 5), done.stderr)
 
     def test_plot_refuses_what_is_no_run(self):
         for content, status in ((None, 2), ("{", 1), ("{}", 1)):
@@ -147,13 +148,77 @@ class Report(Example):
         self.assertEqual(subprocess.run(command, capture_output=True, check=False).returncode, 1)
 
 
+class RatioChart(Example):
+    """Chart 11, by what it puts where."""
+
+    def setUp(self):
+        super().setUp()
+        self.marks = []
+        for name in ("_dot", "_aims"):
+            def note(axis, record, y, *_, name=name):
+                self.marks.append((name, record, y))
+            self.enterContext(unittest.mock.patch.object(ratio_chart, name, note))
+        with charts.pyplot.rc_context(style.RC):
+            self.canvas = ratio_chart.ratio_to_limit(self.example)
+        self.addCleanup(charts.pyplot.close, self.canvas.figure)
+
+    def test_each_ratio_has_a_line_of_its_own(self):
+        dots = [(r["workload"], r["placement"], y) for name, r, y in self.marks if name == "_dot"]
+        self.assertEqual(len(dots), len(set(dots)))
+        expected = [r for r in self.example["records"] if "ratio_to_limit" in r and r["call"] == "direct"
+                    and r["workload"] in ("round_trip", "one_way")]
+        self.assertEqual(len(dots), len(expected))
+
+    def test_what_is_unsupported_is_marked(self):
+        crosses = sum(text.get_text() == "×" for axes in self.canvas.axes for axis in axes for text in axis.texts)
+        expected = [r for r in self.example["records"] if "unsupported" in r and r["call"] == "direct"
+                    and r["workload"] in ("round_trip", "one_way")]
+        self.assertGreater(crosses, 0)
+        self.assertEqual(crosses, len(expected))
+
+    def test_the_targets_are_those_of_the_strategy_and_placement(self):
+        held = [(target["id"], y) for name, target, y in self.marks if name == "_aims" and target]
+        self.assertLessEqual({"R1", "R3", "R4", "T1", "K1", "K2"}, {identifier for identifier, _ in held})
+
+
 class Summary(Example):
     def test_the_fastest_round_trip_comes_first(self):
         heads, rows = summary.headline(self.example)
-        self.assertTrue(heads[2].startswith("round trip 64 B cross"))
-        trips = summary.measured(self.example, role="mechanism", workload="round_trip", bytes=64, placement="cross")
-        latency = {record["name"]: record["metrics"]["latency_p50_ns"] for record in trips}
-        self.assertEqual([row.name for row in rows], sorted(latency, key=latency.get))
+        self.assertTrue(heads[3].startswith("round trip 8 B cross"), heads)
+        trips = summary.measured(self.example, role="mechanism", workload="round_trip", bytes=8, placement="cross",
+                                 call="direct")
+        latency = {(r["name"], r["wait"]): r["metrics"]["latency_p50_ns"] for r in trips}
+        words = {value: key for key, value in summary.WAIT_WORDS.items()}
+        self.assertEqual([(row.name, words[row.cells[1]]) for row in rows], sorted(latency, key=latency.get))
+
+    def test_a_spinner_and_a_sleeper_are_rows_of_their_own(self):
+        _, rows = summary.headline(self.example)
+        self.assertEqual(sorted(row.cells[1] for row in rows if row.name == "shm_ring"), ["adaptive", "block", "spin"])
+
+    def test_doors_show_each_workload_once(self):
+        heads, rows = tables.door_table(self.example)
+        self.assertEqual((len(heads), [row.cells[0] for row in rows]),
+                         (9, ["boost_ipc", "posix_pipe", "shm_ring (adaptive)", "unix_socket"]))
+        self.assertTrue(all(" x)" in cell for row in rows for cell in row.cells[1:]), rows)
+
+    def test_waiting_costs_are_shown_per_strategy(self):
+        heads, rows = tables.cpu_table(self.example)
+        waits = [row.cells[heads.index("waits")] for row in rows if row.name == "shm_ring"]
+        self.assertEqual(sorted(waits), ["adaptive", "block", "spin"])
+        self.assertTrue(all(cell.endswith("%") for row in rows for cell in row.cells[3:5]), rows)
+
+    def test_capabilities_are_those_of_the_build(self):
+        heads, rows = tables.capability_table(self.example)
+        found = {row[0]: dict(zip(heads[1:], row[1:])) for row in rows}
+        self.assertEqual(found["zero copy"]["shm_ring"], "●")
+        self.assertEqual(found["zero copy"]["posix_pipe"], "–")
+        self.assertEqual(found["max message bytes"]["boost_ipc"], "4 MiB")
+        self.assertEqual(found["tested"]["shm_ring"], "default, named, spin, block")
+
+    def test_a_terminal_is_not_overrun(self):
+        heads, rows = summary.headline(self.example)
+        lines = summary.plain_table(heads, [row.cells for row in rows] * 3).splitlines()
+        self.assertLessEqual(max(map(len, lines)), summary.TERMINAL_COLUMNS)
 
     def test_the_matrix_concerns_each_subject_with_its_own_clauses(self):
         subjects, rows = summary.matrix(self.example)
@@ -164,7 +229,7 @@ class Summary(Example):
         self.assertEqual(verdicts["X8"]["process"], "passed")
 
     def test_markdown_keeps_its_columns(self):
-        for line in summary.markdown_table(["a", "b"], [["x|y", "z"]]).splitlines():
+        for line in markdown.table(["a", "b"], [["x|y", "z"]]).splitlines():
             self.assertEqual(line.replace("\\|", "").count("|"), 3)
 
 

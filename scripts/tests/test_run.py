@@ -40,7 +40,7 @@ class GoodRun(Finished):
         self.assertEqual(self.done.returncode, 0, self.done.stderr)
         out = self.root / "out"
         for path in ("report.html", "results.json", "summary.md", "raw/records.jsonl.gz",
-                     "raw/google_benchmark.jsonl.gz", "raw/conformance/pipe_test.xml.gz", "charts/overview.svg",
+                     "raw/google_benchmark.jsonl.gz", "raw/conformance/codec_test.xml.gz", "charts/overview.svg",
                      "charts/overview.png"):
             self.assertGreater((out / path).stat().st_size, 0, path)
         self.assertEqual([p for p in (out / "raw").rglob("*") if p.is_file() and p.suffix != ".gz"], [])
@@ -71,15 +71,15 @@ class TroubledRun(Finished):
     def test_a_failed_clause_marks_the_numbers(self):
         self.assertEqual(self.results["conformance"]["unix_socket"]["failed"], ["P6"])
         self.assertIn("1/2, FAILED", self.done.stdout)
-        self.assertIn("unix_socket failed P6", (self.root / "out" / "report.html").read_text(encoding="utf-8"))
+        self.assertIn("unix_socket failed P6 (", (self.root / "out" / "report.html").read_text(encoding="utf-8"))
 
     def test_every_planned_cell_is_there_with_its_reason(self):
         planned = support.crucible(self.root, "run", "smoke", "--dry-run").stdout.splitlines()[:-1]
         reasons = {r["case"]: r.get("not_measured") for r in self.results["records"] if r["role"] == "mechanism"}
         self.assertEqual(sorted(reasons), sorted(line.split()[0] for line in planned))
-        self.assertEqual(reasons["pipe/one_way/posix_pipe/64/cross/direct"], "left out by --only")
-        self.assertIn("message 7 arrived changed", reasons["pipe/round_trip/posix_pipe/64/cross/direct"])
-        self.assertIsNone(reasons["pipe/round_trip/posix_pipe/64/same/direct"])
+        self.assertEqual(reasons["pipe/one_way/posix_pipe/64/cross/kernel/direct"], "left out by --only")
+        self.assertIn("message 7 arrived changed", reasons["pipe/round_trip/posix_pipe/64/cross/kernel/direct"])
+        self.assertIsNone(reasons["pipe/round_trip/unix_socket/64/cross/kernel/direct"])
 
     def test_nothing_names_the_folders_of_this_machine(self):
         for path in (self.root / "out").rglob("*"):
@@ -104,8 +104,14 @@ class Refused(support.TreeCase):
 
     def test_a_folder_may_bring_several_mechanisms(self):
         (self.root / "impl/CMakeLists.txt").write_text("crucible_mechanism(zeromq Z)\n")
-        done = self.crucible("list", "mechanisms", FAKE_NAMES="zeromq_ipc,zeromq_tcp")
-        self.assertEqual(done.stdout.split(), ["zeromq_ipc", "zeromq_tcp"])
+        support.write_table(self.root, ["zeromq_ipc", "zeromq_tcp"])
+        self.assertEqual(self.crucible("list", "mechanisms").stdout.split(), ["zeromq_ipc", "zeromq_tcp"])
+
+    def test_what_was_not_built_is_known_by_the_reviewed_table(self):
+        (self.root / "impl/CMakeLists.txt").write_text("crucible_mechanism(posix_pipe P)\ncrucible_mechanism(zeromq Z)\n")
+        (self.root / "conformance/capabilities.json").write_text('{"zeromq_ipc": {}, "zeromq_tcp": {}, "nng": {}}')
+        support.write_table(self.root, ["posix_pipe"])
+        self.assertEqual(self.crucible("list", "mechanisms").stdout.split(), ["posix_pipe", "zeromq_ipc", "zeromq_tcp"])
 
 
 class Interrupted(support.TreeCase):
@@ -200,7 +206,7 @@ class Usage(support.TreeCase):
 
     def test_list_works_without_a_build(self):
         subprocess.run(["rm", "-r", str(self.root / "build")], check=True)
-        self.assertIn("pipe/round_trip/posix_pipe/64/cross/direct", self.crucible("list", "cases").stdout.split())
+        self.assertIn("pipe/round_trip/posix_pipe/64/cross/kernel/direct", self.crucible("list", "cases").stdout.split())
 
 
 class MissingPackages(support.TreeCase):

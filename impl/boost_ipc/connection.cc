@@ -1,0 +1,368 @@
+#include "boost_ipc/connection.h"
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "core/door.h"
+#include "core/sealed_memory.h"
+#include "core/wait.h"
+
+namespace crucible {
+
+/// What both ends of a pair are made of.
+struct BoostIpcConnection::Parts {
+  std::shared_ptr<Shared> shared;
+  std::shared_ptr<BoostIpcQueue> to_first;
+  std::shared_ptr<BoostIpcQueue> to_second;
+};
+
+namespace {
+
+using std::chrono::nanoseconds;
+using namespace std::chrono_literals;
+
+// Boost's waits know no lifeline and no gate: they are cut into naps. The first is short enough to notice a death soon,
+// and long enough that its timer is not worth reprogramming the clock for.
+constexpr nanoseconds kFirstNap = 10ms;
+constexpr nanoseconds kNap = 50ms;
+
+// Asking the kernel whether the peer lives costs as much as sending a message; a death that is younger than this may
+// therefore go unnoticed by a sender that asked just before. Orderly closes are announced and noticed at once.
+constexpr std::int64_t kLookEvery_ns = 50'000;
+
+std::size_t part_of(const std::shared_ptr<BoostIpcQueue>& one, const std::shared_ptr<BoostIpcQueue>& other) {
+  return (one != nullptr ? one : other)->part();
+}
+
+BoostIpcShape shape_of(const PipeOptions& options) {
+  if (options.wait) throw BadArgument("boost_ipc: how its ends wait is up to Boost");
+  return BoostIpcShape::of(options.capacity_bytes);
+}
+
+nanoseconds nap(nanoseconds most, Deadline deadline) {
+  return deadline.is_never() ? most : std::min(most, deadline.left());
+}
+
+}  // namespace
+
+BoostIpcConnection::BoostIpcConnection(Fd socket, const Parts& parts, bool first, std::unique_ptr<BoostIpcNames> names)
+    : socket_(std::move(socket)),
+      shared_(parts.shared),
+      in_(first ? parts.to_first : parts.to_second),
+      out_(first ? parts.to_second : parts.to_first),
+      incoming_(first ? shared_->to_first : shared_->to_second),
+      outgoing_(first ? shared_->to_second : shared_->to_first),
+      part_(part_of(in_, out_)),
+      writable_(out_ != nullptr),
+      readable_(in_ != nullptr),
+      names_(std::move(names)) {}
+
+// Without a descriptor for those who inherit it.
+std::shared_ptr<BoostIpcConnection::Shared> BoostIpcConnection::map_shared(int descriptor) {
+  const int flags = MAP_SHARED | (descriptor < 0 ? MAP_ANONYMOUS : 0);
+  void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, flags, descriptor, 0);
+  if (memory == MAP_FAILED) throw_errno("mmap");
+  return {static_cast<Shared*>(memory), [](Shared* mapped) { munmap(mapped, sizeof(Shared)); }};
+}
+
+std::pair<std::unique_ptr<BoostIpcConnection>, std::unique_ptr<BoostIpcConnection>> BoostIpcConnection::pair(
+    const PipeOptions& options) {
+  const BoostIpcShape shape = shape_of(options);
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("socketpair");
+  Fd first(ends[0]);
+  Fd second(ends[1]);
+  const BoostIpcNames names(shape, options.duplex ? 2 : 1);  // gone when both ends are made
+  const Parts parts = {map_shared(-1), names.create(0), options.duplex ? names.create(1) : nullptr};
+  return {std::unique_ptr<BoostIpcConnection>(new BoostIpcConnection(std::move(first), parts, true, nullptr)),
+          std::unique_ptr<BoostIpcConnection>(new BoostIpcConnection(std::move(second), parts, false, nullptr))};
+}
+
+std::unique_ptr<Connection> BoostIpcConnection::admit(Fd socket, const PipeOptions& options) {
+  auto names = std::make_unique<BoostIpcNames>(shape_of(options), 2);
+  const std::shared_ptr<SealedMemory> memory = SealedMemory::make(sizeof(Shared));
+  const Parts parts = {map_shared(memory->descriptor()), names->create(0), names->create(1)};
+  const ByteView id = as_bytes(names->id());
+  pass(socket, {.descriptors = {memory->descriptor()}, .state = Bytes(id.begin(), id.end())});
+  return std::unique_ptr<Connection>(new BoostIpcConnection(std::move(socket), parts, true, std::move(names)));
+}
+
+std::unique_ptr<Connection> BoostIpcConnection::enter(Fd socket, const PipeOptions& options, Deadline deadline) {
+  (void)shape_of(options);
+  Handle handle;
+  const Status status = take(socket, 1, handle, deadline);
+  if (status == Status::kTimeout) return nullptr;
+  if (status != Status::kOk) throw_status(status, "connect");
+  Fd descriptor(handle.descriptors.front());
+  const std::shared_ptr<SealedMemory> memory = SealedMemory::adopt(descriptor.get(), sizeof(Shared));
+  (void)descriptor.release();
+  const std::string_view id = as_text(handle.state);
+  const Parts parts = {map_shared(memory->descriptor()), BoostIpcNames::open(id, 0), BoostIpcNames::open(id, 1)};
+  BoostIpcNames::remove(id);
+  return std::unique_ptr<Connection>(new BoostIpcConnection(std::move(socket), parts, false, nullptr));
+}
+
+void BoostIpcConnection::close() noexcept {
+  if (!gate_.close()) return;
+  names_.reset();
+  in_.reset();
+  out_.reset();
+  socket_.reset();
+  incoming_.news.fetch_add(1, std::memory_order_release);
+  outgoing_.news.fetch_add(1, std::memory_order_release);
+}
+
+bool BoostIpcConnection::begin_wait(pollfd& slot) {
+  if (!gate_.enter(Gate::kReceive)) throw Closed("wait");
+  slot.fd = socket_.get();
+  slot.events = 0;  // a sender's only news is that its receiver is gone, which the kernel always reports
+  if (!readable_) return false;
+  slot.events = POLLIN;
+  // Announced before the queue is looked at, both under the queue's mutex: whoever sends a part later sees it.
+  incoming_.waiting.store(1, std::memory_order_relaxed);
+  if (in_->empty()) return false;
+  incoming_.waiting.store(0, std::memory_order_relaxed);
+  gate_.leave(Gate::kReceive);
+  return true;
+}
+
+bool BoostIpcConnection::end_wait(short revents) {
+  bool ready = (revents & ~POLLIN) != 0;
+  if (readable_) {
+    incoming_.waiting.store(0, std::memory_order_relaxed);
+    if ((revents & POLLIN) != 0) take_rings();
+    ready = ready || !in_->empty();
+  }
+  gate_.leave(Gate::kReceive);
+  return ready;
+}
+
+void BoostIpcConnection::take_rings() {
+  std::array<std::byte, 16> bytes;
+  while (::recv(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) {
+  }
+}
+
+void BoostIpcConnection::ring() {
+  constexpr std::byte kRing{};
+  if (outgoing_.waiting.exchange(0, std::memory_order_relaxed) == 0) return;
+  // Where it does not fit, enough bytes to wake whoever sleeps are there already.
+  (void)::send(socket_.get(), &kRing, sizeof kRing, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+// --- The other side ------------------------------------------------------------------------------------------
+
+bool BoostIpcConnection::nobody_for(Gate::Direction direction) const {
+  return gone_.load(std::memory_order_relaxed) ||
+         (direction == Gate::kSend && outgoing_.deaf.load(std::memory_order_relaxed) != 0);
+}
+
+bool BoostIpcConnection::look_for_peer(Gate::Direction direction) {
+  Outlook& outlook = outlooks_[direction];
+  outlook.news = (direction == Gate::kSend ? outgoing_ : incoming_).news.load(std::memory_order_acquire);
+  outlook.looked_at_ns = Deadline::now_ns();
+  pollfd slot = {.fd = socket_.get(), .events = 0, .revents = 0};
+  if (sleep_on({&slot, 1}, Deadline::immediate()) == Wake::kReady) gone_.store(true, std::memory_order_relaxed);
+  return nobody_for(direction);
+}
+
+bool BoostIpcConnection::peer_is_gone(Gate::Direction direction) {
+  const Outlook& outlook = outlooks_[direction];
+  const Direction& told = direction == Gate::kSend ? outgoing_ : incoming_;
+  const bool fresh = told.news.load(std::memory_order_acquire) == outlook.news &&
+                     Deadline::now_ns() - outlook.looked_at_ns < kLookEvery_ns;
+  return fresh ? nobody_for(direction) : look_for_peer(direction);
+}
+
+// --- Sending -------------------------------------------------------------------------------------------------
+
+Status BoostIpcConnection::send_bytes(ByteView message, Deadline deadline) {
+  const Gate::Pass pass(gate_, Gate::kSend);
+  if (!pass) return Status::kClosed;
+  if (!writable_) return Status::kWrongDirection;
+  return send_message(message, deadline);
+}
+
+// There is nothing to coalesce: no part costs a system call unless somebody sleeps.
+Status BoostIpcConnection::send_many(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline) {
+  sent = 0;
+  const Gate::Pass pass(gate_, Gate::kSend);
+  if (!pass) return Status::kClosed;
+  if (!writable_) return Status::kWrongDirection;
+  for (; sent < messages.size(); ++sent) {
+    if (const Status status = send_message(messages[sent], deadline); status != Status::kOk) return status;
+  }
+  return Status::kOk;
+}
+
+// What makes up no full part goes first, behind headers. The rest is full parts, straight from the caller's memory: no
+// part with a header is so long, and between two such parts they belong to the message that was begun last.
+Status BoostIpcConnection::send_message(ByteView message, Deadline deadline) {
+  if (message.size() > kMaxMessage) return Status::kBadLength;
+  if (peer_is_gone(Gate::kSend)) return Status::kBrokenPipe;
+  const std::size_t room = part_ - 1 - kHeader;
+  const std::size_t headed = message.size() <= room ? message.size() : message.size() % part_;
+  Header header = {.length = message.size(), .offset = 0, .may_be_given_up = deadline.is_never() ? 0U : 1U};
+  thread_local std::array<std::byte, BoostIpcShape::kLargestPart> staged;
+  std::size_t offset = 0;
+  bool begun = false;
+  do {
+    const bool in_full = begun && offset >= headed;
+    const std::size_t size = in_full ? part_ : std::min(room, headed - offset);
+    ByteView part = message.subspan(offset, size);
+    if (!in_full) {
+      header.offset = static_cast<std::uint32_t>(offset);
+      std::memcpy(staged.data(), &header, kHeader);
+      if (size > 0) std::memcpy(staged.data() + kHeader, part.data(), size);
+      part = ByteView(staged).first(kHeader + size);
+    }
+    if (const Status status = send_part(part, deadline); status != Status::kOk) {
+      if (begun) outgoing_.given_up.store(1, std::memory_order_relaxed);
+      return status;
+    }
+    if (outgoing_.given_up.load(std::memory_order_relaxed) != 0) outgoing_.given_up.store(0, std::memory_order_relaxed);
+    begun = true;
+    offset += size;
+  } while (offset < message.size());
+  return Status::kOk;
+}
+
+Status BoostIpcConnection::send_part(ByteView part, Deadline deadline) {
+  bool sent = out_->try_send(part);
+  for (nanoseconds most = kFirstNap; !sent; most = kNap) {
+    if (gate_.closed()) return Status::kClosed;
+    if (peer_is_gone(Gate::kSend)) return Status::kBrokenPipe;
+    if (deadline.has_passed()) return Status::kTimeout;
+    sent = out_->send_within(part, nap(most, deadline));
+  }
+  if (outgoing_.waiting.load(std::memory_order_relaxed) != 0) [[unlikely]]
+    ring();
+  return Status::kOk;
+}
+
+// --- Receiving -----------------------------------------------------------------------------------------------
+
+Status BoostIpcConnection::recv_bytes(Bytes& message, std::size_t max_length, Deadline deadline) {
+  Destination to(message, max_length);
+  return receive(to, deadline);
+}
+
+Status BoostIpcConnection::recv_bytes_into(ByteSpan buffer, std::size_t& received, Deadline deadline, Bytes* too_long) {
+  Destination to(buffer, received, too_long);
+  return receive(to, deadline);
+}
+
+bool BoostIpcConnection::look_for_message() { return !in_->empty() || look_for_peer(Gate::kReceive); }
+
+Status BoostIpcConnection::wait_readable(Deadline deadline) {
+  const Gate::Pass pass(gate_, Gate::kReceive);
+  if (!pass) return Status::kClosed;
+  if (!readable_) return Status::kWrongDirection;
+  while (!look_for_message()) {
+    if (deadline.has_passed()) return Status::kTimeout;
+    pollfd slot = {.fd = socket_.get(), .events = POLLIN, .revents = 0};
+    incoming_.waiting.store(1, std::memory_order_relaxed);
+    if (in_->empty()) (void)sleep_on({&slot, 1}, deadline);
+    incoming_.waiting.store(0, std::memory_order_relaxed);
+    take_rings();
+    if (gate_.closed()) return Status::kClosed;
+  }
+  return Status::kOk;
+}
+
+Status BoostIpcConnection::receive(Destination& to, Deadline deadline) {
+  Status status = Status::kOk;
+  {
+    const Gate::Pass pass(gate_, Gate::kReceive);
+    if (!pass) return Status::kClosed;
+    if (!readable_) return Status::kWrongDirection;
+    status = receive_message(to, deadline);
+    if (status != Status::kBadLength) return status;
+    readable_ = false;
+    incoming_.deaf.store(1, std::memory_order_relaxed);
+    incoming_.news.fetch_add(1, std::memory_order_release);
+  }
+  if (!writable_) close();
+  return status;
+}
+
+Status BoostIpcConnection::receive_message(Destination& to, Deadline deadline) {
+  thread_local std::array<std::byte, BoostIpcShape::kLargestPart> staged;
+  bool with_caller = !begun_;  // and not in pending_, where an earlier call that its deadline ended left it
+  std::byte* payload = pending_.data();
+  while (true) {
+    const bool direct = begun_ && !discarding_ && length_ - position_ >= part_;
+    std::byte* const at = direct ? payload + position_ : staged.data();
+    std::size_t got = 0;
+    if (const Status status = receive_part(at, got, deadline); status != Status::kOk) {
+      if (begun_ && (status == Status::kTimeout || status == Status::kClosed)) {
+        if (with_caller && !discarding_) {
+          pending_.assign(payload, payload + position_);
+          pending_.resize(length_);
+        }
+        return status;
+      }
+      const bool lost = std::exchange(begun_, false) && incoming_.given_up.load(std::memory_order_relaxed) == 0;
+      return lost && status == Status::kEof ? Status::kTruncated : status;
+    }
+    if (got == part_) {
+      // The rest of a message whose beginning another process received is nobody's any more.
+      if (!begun_ || length_ - position_ < part_) continue;
+      position_ += part_;
+    } else {
+      if (direct) std::memcpy(staged.data(), at, got);
+      Header header{};
+      if (got >= kHeader) std::memcpy(&header, staged.data(), kHeader);
+      const ByteView body = ByteView(staged).first(got).subspan(std::min(got, kHeader));
+      if (got < kHeader || header.length > kMaxMessage || header.length < body.size()) {
+        errno = EPROTO;
+        throw_errno("message_queue");
+      }
+      if (header.offset == 0) {  // a new message; one that was under way has been given up by its sender
+        begun_ = true;
+        length_ = static_cast<std::size_t>(header.length);
+        position_ = 0;
+        discarding_ = !to.accepts(length_);
+        // What may yet be given up must not have touched a buffer that a shorter message then comes into.
+        with_caller = header.may_be_given_up == 0 || body.size() == length_ || to.buffer(0).empty();
+        if (!with_caller && !discarding_) pending_.resize(length_);
+        if (!discarding_) payload = with_caller ? to.open(length_) : pending_.data();
+      } else if (!begun_ || header.offset != position_ || header.length != length_) {
+        continue;
+      }
+      if (!discarding_ && !body.empty()) std::memcpy(payload + position_, body.data(), body.size());
+      position_ += body.size();
+    }
+    if (position_ < length_) continue;
+    begun_ = false;
+    if (discarding_ || !to.accepts(length_)) return Status::kBadLength;
+    if (with_caller) return to.done(length_);
+    return to.put(std::exchange(pending_, {}));
+  }
+}
+
+Status BoostIpcConnection::receive_part(std::byte* to, std::size_t& got, Deadline deadline) {
+  bool received = in_->try_receive(to, got);
+  for (nanoseconds most = kFirstNap; !received; most = kNap) {
+    if (gate_.closed()) return Status::kClosed;
+    // What a peer sent before it went comes first.
+    const bool may_be_late = deadline.is_never() && most == kFirstNap;
+    if (may_be_late ? peer_is_gone(Gate::kReceive) : look_for_peer(Gate::kReceive)) {
+      if (!in_->try_receive(to, got)) return Status::kEof;
+      break;
+    }
+    if (deadline.has_passed()) return Status::kTimeout;
+    received = in_->receive_within(to, got, nap(most, deadline));
+  }
+  if (names_ != nullptr) [[unlikely]]
+    names_.reset();
+  return Status::kOk;
+}
+
+}  // namespace crucible

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "api/capabilities.h"
+#include "core/door.h"
+#include "shm_ring/connection.h"
+
+namespace crucible {
+
+struct ShmRing {
+  static constexpr std::string_view kName = "shm_ring";
+  static constexpr std::string_view kLimit = "shared_memory";
+  static constexpr Capabilities kPipe = {.hands_over = true,
+                                         .transferable = true,
+                                         .zero_copy = true,
+                                         .outlives_sender = true,
+                                         .survives_kill = true,
+                                         .max_message_bytes = ShmRingConnection::kMaxMessage,
+                                         .storage_bytes = ShmRingConnection::kDefaultCapacity / 2 - 128};
+  static constexpr std::array kWaits = {WaitStrategy::kAdaptive, WaitStrategy::kSpin, WaitStrategy::kBlock};
+  using Connection = ShmRingConnection;
+
+  static constexpr std::string_view kScheme = "shm";
+  static constexpr DoorKind kDoor = {
+      .mechanism = kName, .scheme = kScheme, .admit = &Connection::admit, .enter = &Connection::enter};
+  static std::unique_ptr<Listener> listen(const std::string& address, const DoorOptions& options) {
+    return open_door(kDoor, address, options);
+  }
+  static std::unique_ptr<crucible::Connection> connect(const std::string& address, const DoorOptions& options,
+                                                       Deadline deadline) {
+    return enter_door(kDoor, address, options, deadline);
+  }
+};
+
+}  // namespace crucible

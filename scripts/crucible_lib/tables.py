@@ -1,0 +1,86 @@
+"""Tables of a run beside the headline: named doors, the CPU of who waits, capabilities."""
+from . import conformance, summary, text
+
+
+def _pick(results, primitive, workload):
+    """The records of a workload by (label, placement)."""
+    found = summary.measured(results, role="mechanism", primitive=primitive, workload=workload)
+    return {(summary.label(r), r["placement"]): r for r in found if r["placement"] != "remote"}
+
+
+def _with_ratio(record, key, form):
+    if record is None or key not in record["metrics"]:
+        return "-"
+    ratio = record.get("ratio_to_limit")
+    return form(record["metrics"][key]) + (f" ({ratio['median']:.3g} x)" if ratio else "")
+
+
+def door_table(results):
+    """(heads, rows): what it costs to come through a named door, and to serve many who did; empty if not measured.
+    In brackets the multiple of the limit's time."""
+    columns = (("connect", "connect: p50", "latency_p50_ns", text.nanoseconds),
+               ("connect_key", "with a key: p50", "latency_p50_ns", text.nanoseconds),
+               ("first_message", "connect and first answer: p50", "latency_p50_ns", text.nanoseconds),
+               ("connect_10_clients", "10 at once: connections/s", "connections_per_s", text.rate),
+               ("connect_100_clients", "100 at once: connections/s", "connections_per_s", text.rate),
+               ("echo_1_client", "1 client: answers/s", "messages_per_s", text.rate),
+               ("echo_10_clients", "10 clients: answers/s", "messages_per_s", text.rate),
+               ("echo_100_clients", "100 clients: answers/s", "messages_per_s", text.rate))
+    found, heads = {}, ["mechanism"]
+    for workload, head, key, form in columns:
+        picked = _pick(results, "door", workload)
+        place = next((p for p in summary.PLACEMENTS if any(p == placement for _, placement in picked)), None)
+        if place:
+            heads.append(f"{head}, {place}")
+            found[workload] = {name: r for (name, placement), r in picked.items() if placement == place}, key, form
+    records = {name: record for column, _, _ in found.values() for name, record in column.items()}
+    return heads, [summary.Row(record["name"],
+                               [name, *(_with_ratio(column.get(name), key, form) for column, key, form in found.values())],
+                               conformance.standing(results, record) == "passed")
+                   for name, record in sorted(records.items())]
+
+
+def cpu_table(results):
+    """(heads, rows): the CPU of who waits, and of a message every millisecond; empty if not measured."""
+    idle, paced = _pick(results, "pipe", "idle"), _pick(results, "pipe", "paced")
+    heads = ["mechanism", "waits", "placement", "blocked receiver: CPU", "1 kHz: CPU", "CPU s per million",
+             "x its limit", "p50", "p99", "achieved"]
+    rows = []
+    for name, place in sorted({**idle, **paced}, key=lambda key: (list(summary.PLACEMENTS).index(key[1]), key[0])):
+        one, other = idle.get((name, place)), paced.get((name, place))
+        record, metrics = one or other, other["metrics"] if other else {}
+        rows.append(summary.Row(record["name"], [
+            summary.bare_label(record), summary.WAIT_WORDS[record["wait"]], place,
+            summary.shown(one["metrics"] if one else {}, "cpu_percent", "{:.3g} %".format),
+            summary.shown(metrics, "cpu_percent", "{:.3g} %".format), summary.shown(metrics, "cpu_s_per_million", "{:.3g}".format),
+            summary.ratio(other), summary.shown(metrics, "latency_p50_ns", text.nanoseconds),
+            summary.shown(metrics, "latency_p99_ns", text.nanoseconds), summary.shown(metrics, "achieved_per_s", text.rate)],
+                        conformance.standing(results, record) == "passed"))
+    return heads, rows
+
+
+def capability_table(results):
+    """(heads, rows): what each mechanism of the build declares, and the ways in which it was tested."""
+    table = results.get("mechanisms", {})
+    properties = list(dict.fromkeys(key for row in table.values() for key in row["capabilities"]["pipe"]))
+    flags = [key for key in properties if all(isinstance(row["capabilities"]["pipe"].get(key), bool)
+                                              for row in table.values())]
+    words = {"cross_host": "between hosts", "pollable": "poll(2) understands it", "multi_writer": "many writers",
+             "hands_over": "a used end may be handed on", "transferable": "an end can be sent to others",
+             "passes_descriptors": "carries descriptors", "unbounded": "never full", "zero_copy": "zero copy",
+             "outlives_sender": "what was sent outlives its sender", "survives_kill": "any process may be killed"}
+    rows = [[words.get(key, key.replace("_", " ")),
+             *("●" if row["capabilities"]["pipe"][key] else "–" for row in table.values())] for key in sorted(flags)]
+    rows.append(["named door", *(f"{row['scheme']}:" if row["scheme"] else "–" for row in table.values())])
+    rows.append(["waits, default first", *(", ".join(row["waits"]) or "in the kernel" for row in table.values())])
+    rows.append(["reads ahead if asked", *("●" if row["reads_ahead"] else "–" for row in table.values())])
+    for key in (key for key in properties if key not in flags):
+        rows.append([key.replace("_", " "), *(_limit_words(row["capabilities"]["pipe"].get(key))
+                                              for row in table.values())])
+    tested = [results["conformance"].get(name, {}).get("variants", []) for name in table]
+    rows.append(["tested", *(", ".join(variants) or "–" for variants in tested)])
+    return ["", *table], rows if table else []
+
+
+def _limit_words(count):
+    return "–" if count is None else "no limit" if count >= 1 << 62 else text.size(count)
