@@ -16,6 +16,7 @@
 #include "limits/ring_copy.h"
 #include "limits/ring_u64.h"
 #include "limits/unix_raw.h"
+#include "limits/zmq_raw.h"
 #include "support/duel.h"
 #include "support/transfer.h"
 
@@ -52,9 +53,9 @@ struct NamedLimit {
 template <template <class> class Workload>
 std::vector<NamedLimit> transport_limits() {
   return {
-      {"pipe_raw", best_raw<Workload, PipeRaw>},
-      {"unix_raw", best_raw<Workload, UnixRaw>},
-      {"boost_raw", best_raw<Workload, BoostRaw>},
+      {"pipe_raw", best_raw<Workload, PipeRaw>},      {"unix_raw", best_raw<Workload, UnixRaw>},
+      {"boost_raw", best_raw<Workload, BoostRaw>},    {"zmq_raw", best_raw<Workload, ZmqRawIpc>},
+      {"zmq_raw_tcp", best_raw<Workload, ZmqRawTcp>},
   };
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,7 +13,6 @@
 #include <cstring>
 #include <system_error>
 
-#include "core/inherited.h"
 #include "core/io.h"
 #include "core/wait.h"
 
@@ -53,7 +53,10 @@ std::pair<Fd, Fd> ZeromqConnection::sockets() {
 }
 
 ZeromqConnection::Owners ZeromqConnection::make_owners(std::size_t count) {
-  return make_inherited<std::atomic<std::int64_t>>(count, [](auto* at) { new (at) std::atomic<std::int64_t>(0); });
+  const std::size_t bytes = count * sizeof(std::atomic<std::int64_t>);  // zeros, as mmap gives them, are objects
+  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw_errno("mmap");
+  return {static_cast<std::atomic<std::int64_t>*>(memory), [bytes](auto* mapped) { munmap(mapped, bytes); }};
 }
 
 ZeromqConnection::ZeromqConnection(ZeromqTransport transport, Fd socket, bool readable, bool writable,
