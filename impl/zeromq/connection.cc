@@ -22,10 +22,11 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kFlushPatience = 2s;
+constexpr auto kFlushPatienceUnattached = 500ms;  // it may be this very thread that would have to attach the peer
 // What a killed sender's kernel still holds is read at once; only a starved I/O thread needs longer.
 constexpr std::int64_t kQuietAfterDeathNs = 20'000'000;
-// The last word of one that closed is on its way; libzmq goes on trying for twice kFlushPatience.
-constexpr std::int64_t kQuietAfterFlushNs = 5'000'000'000;
+// The last word of one that closed is on its way; libzmq goes on trying for four times kFlushPatience.
+constexpr std::int64_t kQuietAfterFlushNs = 9'000'000'000;
 // libzmq writes batches of 8 KiB, and gives the last one up with its socket if the kernel does not take it at once.
 constexpr std::size_t kPadding = 16 * 1024;
 constexpr std::string_view kEnd = "end";
@@ -93,6 +94,7 @@ void ZeromqConnection::close() noexcept {
   wakers_.reset();
   listener_.reset();
   tether_.close();
+  if (departed_) settle();
 }
 
 // Sockets live in one process, so the first one to use an end keeps it.
@@ -215,7 +217,7 @@ void ZeromqConnection::finish_sending() {
     zmq_send(out_.get(), kEnd.data(), kEnd.size(), ZMQ_DONTWAIT | ZMQ_SNDMORE);
     zmq_send(out_.get(), rest.data(), rest.size(), ZMQ_DONTWAIT);
   }
-  out_.flush_and_close(kFlushPatience);
+  departed_ = out_.flush_and_close(news.attached ? kFlushPatience : kFlushPatienceUnattached);
   tether_.say_flushed();
 }
 

@@ -131,6 +131,14 @@ void delist(ZeromqConnection& end) noexcept {
   registry.ends.erase(&end);
 }
 
+void settle() noexcept {
+  constexpr int kLongestLingerMs = 8000;
+  Registry& registry = Registry::get();
+  const std::lock_guard lock(registry.mutex);
+  const bool idle = !registry.departing.empty() && registry.sockets == registry.departing.size();
+  if (idle) terminate_if_unused(registry, kLongestLingerMs);
+}
+
 ZeromqSocket::ZeromqSocket(int type) {
   Registry& registry = Registry::get();
   const std::lock_guard lock(registry.mutex);
@@ -201,11 +209,12 @@ void ZeromqSocket::close() noexcept {
 }
 
 // The public sign that a lingering socket is done is its monitor's last event, sent when the socket is destroyed.
-void ZeromqSocket::flush_and_close(std::chrono::milliseconds patience) noexcept {
-  if (socket_ == nullptr || generation_ != zeromq_generation()) return;
+bool ZeromqSocket::flush_and_close(std::chrono::milliseconds patience) noexcept {
+  if (socket_ == nullptr || generation_ != zeromq_generation()) return true;
   const Deadline deadline = Deadline::after(patience);
-  const int linger = 2 * static_cast<int>(patience.count());
+  const int linger = 4 * static_cast<int>(patience.count());
   zmq_setsockopt(socket_, ZMQ_LINGER, &linger, sizeof linger);
+  bool flushed = false;
   try {
     const std::string name = "inproc://flushed-" + std::to_string(reinterpret_cast<std::uintptr_t>(this));
     ZeromqSocket monitor(ZMQ_PAIR);
@@ -213,7 +222,6 @@ void ZeromqSocket::flush_and_close(std::chrono::milliseconds patience) noexcept 
     monitor.connect(name);
     zmq_close(std::exchange(socket_, nullptr));
     zmq::message_t event;
-    bool flushed = false;
     while (!flushed && !deadline.has_passed()) {
       const int wait = static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(deadline.left()).count());
       zmq_setsockopt(monitor.get(), ZMQ_RCVTIMEO, &wait, sizeof wait);
@@ -228,6 +236,7 @@ void ZeromqSocket::flush_and_close(std::chrono::milliseconds patience) noexcept 
     if (socket_ != nullptr) zmq_close(socket_);
   }
   forget();
+  return flushed;
 }
 
 void ZeromqSocket::forget() noexcept {
