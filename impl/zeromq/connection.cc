@@ -21,7 +21,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kFlushPatience = 2s;
+constexpr auto kFlushPatience = 8s;               // a receiver on a busy machine may need seconds for what is queued
 constexpr auto kFlushPatienceUnattached = 500ms;  // it may be this very thread that would have to attach the peer
 // What a killed sender's kernel still holds is read at once; only a starved I/O thread needs longer.
 constexpr std::int64_t kQuietAfterDeathNs = 20'000'000;
@@ -217,7 +217,8 @@ void ZeromqConnection::finish_sending() {
     zmq_send(out_.get(), kEnd.data(), kEnd.size(), ZMQ_DONTWAIT | ZMQ_SNDMORE);
     zmq_send(out_.get(), rest.data(), rest.size(), ZMQ_DONTWAIT);
   }
-  departed_ = out_.flush_and_close(news.attached ? kFlushPatience : kFlushPatienceUnattached);
+  departed_ = out_.flush_and_close(news.attached ? kFlushPatience : kFlushPatienceUnattached,
+                                   [this] { return tether_.look().severed; });
   tether_.say_flushed();
 }
 

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -209,7 +210,8 @@ void ZeromqSocket::close() noexcept {
 }
 
 // The public sign that a lingering socket is done is its monitor's last event, sent when the socket is destroyed.
-bool ZeromqSocket::flush_and_close(std::chrono::milliseconds patience) noexcept {
+bool ZeromqSocket::flush_and_close(std::chrono::milliseconds patience,
+                                   const std::function<bool()>& pointless) noexcept {
   if (socket_ == nullptr || generation_ != zeromq_generation()) return true;
   const Deadline deadline = Deadline::after(patience);
   const int linger = 4 * static_cast<int>(patience.count());
@@ -223,9 +225,12 @@ bool ZeromqSocket::flush_and_close(std::chrono::milliseconds patience) noexcept 
     zmq_close(std::exchange(socket_, nullptr));
     zmq::message_t event;
     while (!flushed && !deadline.has_passed()) {
-      const int wait = static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(deadline.left()).count());
+      constexpr int kLook = 50;
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline.left()).count();
+      const int wait = static_cast<int>(std::min<std::int64_t>(left, kLook));
       zmq_setsockopt(monitor.get(), ZMQ_RCVTIMEO, &wait, sizeof wait);
       flushed = zmq_msg_recv(event.handle(), monitor.get(), 0) >= 0;
+      if (!flushed && pointless()) break;
     }
     if (!flushed) {
       Registry& registry = Registry::get();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string_view>
 #include <zmq.hpp>
 
@@ -46,7 +47,7 @@ class ZeromqSocket {
   void close() noexcept;
   /// Waits until libzmq has handed everything to the kernel, at most for `patience`, after which it goes on trying for
   /// three times as long while the process lives. False: it has to.
-  bool flush_and_close(std::chrono::milliseconds patience) noexcept;
+  bool flush_and_close(std::chrono::milliseconds patience, const std::function<bool()>& pointless) noexcept;
 
  private:
   void forget() noexcept;
