@@ -199,7 +199,7 @@ TEST_P(PipeTiming, P49_WhatDoesNotWaitReturnsAtOnce) {
 TEST_P(PipeTiming, P49_ASendToAFullPipeGivesUpInTime) {
   CRUCIBLE_REQUIRE_BOUND;
   for (const std::size_t size : {100UL, std::size_t{8} << 20U}) {
-    auto [here, there] = pipe();
+    auto [here, there] = pipe({.duplex = true, .capacity_bytes = 4096});
     if (fill(*here, size) == 0 && size < 1'000) ADD_FAILURE() << "held nothing";
     const Stopwatch waited;
     EXPECT_EQ(here->try_send_bytes(pattern(size, 1)), Status::kTimeout);

@@ -17,6 +17,7 @@
 #include "limits/ring_u64.h"
 #include "limits/tcp_raw.h"
 #include "limits/unix_raw.h"
+#include "limits/zmq_raw.h"
 #include "support/duel.h"
 #include "support/transfer.h"
 
@@ -57,6 +58,9 @@ std::vector<NamedLimit> transport_limits() {
       {"unix_raw", best_raw<Workload, UnixRaw>},
       {"boost_raw", best_raw<Workload, BoostRaw>},
       {"tcp_raw", best_raw<Workload, TcpRaw>},
+      {"pipe_raw", best_raw<Workload, PipeRaw>},      {"unix_raw", best_raw<Workload, UnixRaw>},
+      {"boost_raw", best_raw<Workload, BoostRaw>},    {"zmq_raw", best_raw<Workload, ZmqRawIpc>},
+      {"zmq_raw_tcp", best_raw<Workload, ZmqRawTcp>},
   };
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,7 +13,6 @@
 #include <cstring>
 #include <system_error>
 
-#include "core/inherited.h"
 #include "core/io.h"
 #include "core/wait.h"
 
@@ -21,11 +21,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kFlushPatience = 2s;
+constexpr auto kFlushPatience = 8s;               // a receiver on a busy machine may need seconds for what is queued
+constexpr auto kFlushPatienceUnattached = 500ms;  // it may be this very thread that would have to attach the peer
 // What a killed sender's kernel still holds is read at once; only a starved I/O thread needs longer.
 constexpr std::int64_t kQuietAfterDeathNs = 20'000'000;
-// The last word of one that closed is on its way for certain, unless the flush was that of a host that went down.
-constexpr std::int64_t kQuietAfterFlushNs = 5'000'000'000;
+// The last word of one that closed is on its way; libzmq goes on trying for four times kFlushPatience.
+constexpr std::int64_t kQuietAfterFlushNs = 9'000'000'000;
 // libzmq writes batches of 8 KiB, and gives the last one up with its socket if the kernel does not take it at once.
 constexpr std::size_t kPadding = 16 * 1024;
 constexpr std::string_view kEnd = "end";
@@ -53,7 +54,10 @@ std::pair<Fd, Fd> ZeromqConnection::sockets() {
 }
 
 ZeromqConnection::Owners ZeromqConnection::make_owners(std::size_t count) {
-  return make_inherited<std::atomic<std::int64_t>>(count, [](auto* at) { new (at) std::atomic<std::int64_t>(0); });
+  const std::size_t bytes = count * sizeof(std::atomic<std::int64_t>);  // zeros, as mmap gives them, are objects
+  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw_errno("mmap");
+  return {static_cast<std::atomic<std::int64_t>*>(memory), [bytes](auto* mapped) { munmap(mapped, bytes); }};
 }
 
 ZeromqConnection::ZeromqConnection(ZeromqTransport transport, Fd socket, bool readable, bool writable,
@@ -90,6 +94,7 @@ void ZeromqConnection::close() noexcept {
   wakers_.reset();
   listener_.reset();
   tether_.close();
+  if (departed_) settle();
 }
 
 // Sockets live in one process, so the first one to use an end keeps it.
@@ -142,16 +147,18 @@ Status ZeromqConnection::attach_sender(Deadline deadline) {
     }
     news = tether_.look();
   }
-  ZeromqSocket socket(sender_type(transport_));
+  const std::string endpoint = peer_endpoint(transport_, tether_, news.greeting);
+  if (endpoint.empty()) return Status::kBrokenPipe;
+  ZeromqSocket socket(ZMQ_DEALER);
   socket.set(ZMQ_SNDHWM, high_water_);
   socket.set(ZMQ_RECONNECT_IVL, kNoReconnect);
   socket.set(ZMQ_HANDSHAKE_IVL, 0);
+  socket.set(ZMQ_ROUTING_ID, news.greeting.secret());
   if (transport_ == ZeromqTransport::kTcp) {
     socket.set(ZMQ_IPV6, 1);
-    socket.set(ZMQ_ROUTING_ID, news.greeting.word());
     if (capacity_ != 0) socket.set(ZMQ_SNDBUF, static_cast<int>(std::min<std::size_t>(capacity_, INT_MAX / 2)));
   }
-  socket.connect(peer_endpoint(transport_, tether_, news.greeting));
+  socket.connect(endpoint);
   out_descriptor_ = socket.descriptor();
   out_ = std::move(socket);
   return Status::kOk;
@@ -210,7 +217,9 @@ void ZeromqConnection::finish_sending() {
     zmq_send(out_.get(), kEnd.data(), kEnd.size(), ZMQ_DONTWAIT | ZMQ_SNDMORE);
     zmq_send(out_.get(), rest.data(), rest.size(), ZMQ_DONTWAIT);
   }
-  if (out_.flush_and_close(kFlushPatience)) tether_.say_flushed();
+  departed_ = out_.flush_and_close(news.attached ? kFlushPatience : kFlushPatienceUnattached,
+                                   [this] { return tether_.look().severed; });
+  tether_.say_flushed();
 }
 
 // --- Receiving -----------------------------------------------------------------------------------------------
@@ -291,11 +300,10 @@ Status ZeromqConnection::try_next() {
 
 // Not before somebody has connected: libzmq then accepts at once, while it is known that there are descriptors for it.
 void ZeromqConnection::attach_receiver() {
-  ZeromqSocket socket(receiver_type(transport_));
+  ZeromqSocket socket(ZMQ_DEALER);
   socket.set(ZMQ_RCVHWM, high_water_);
   socket.set(ZMQ_HANDSHAKE_IVL, 0);
   if (transport_ == ZeromqTransport::kTcp) socket.set(ZMQ_IPV6, 1);
-  if (transport_ == ZeromqTransport::kIpc) socket.set(ZMQ_IPC_FILTER_UID, static_cast<int>(geteuid()));
   const int listener = fcntl(listener_.get(), F_DUPFD_CLOEXEC, 0);
   if (listener < 0) throw_errno("fcntl(F_DUPFD_CLOEXEC)");
   socket.set(ZMQ_USE_FD, listener);
@@ -316,11 +324,8 @@ bool ZeromqConnection::receive_message() {
       if (zmq_errno() == EINTR) continue;
       throw_zeromq("zmq_msg_recv");
     }
-    bool mine = true;
-    if (transport_ == ZeromqTransport::kTcp) {
-      const char* const id = zmq_msg_gets(message_.handle(), "Identity");
-      mine = id != nullptr && own_.word() == id;
-    }
+    const char* const id = zmq_msg_gets(message_.handle(), "Identity");
+    const bool mine = id != nullptr && own_.secret() == id;
     quiet_since_ns_ = 0;
     if (!message_.more()) {
       if (!mine) continue;

@@ -94,6 +94,7 @@ class ZeromqConnection : public Connection {
   int out_descriptor_ = -1;
   std::vector<zmq::message_t> unclaimed_;  // what was sent before the peer received anything
   bool peer_attached_ = false;
+  bool departed_ = true;  // nothing of this end is still being flushed
 
   // The receiving thread's.
   ZeromqSocket in_;

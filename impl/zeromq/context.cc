@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -13,6 +14,7 @@
 #include <set>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "api/deadline.h"
 #include "api/status.h"
@@ -34,6 +36,7 @@ struct Registry {
   std::mutex mutex;
   zmq::context_t* context = nullptr;
   std::size_t sockets = 0;
+  std::vector<void*> departing;  // monitors of closed sockets that libzmq still flushes; counted as sockets
   std::set<ZeromqConnection*> ends;
   bool exit_hook = false;
   std::atomic<unsigned> generation = 1;
@@ -50,6 +53,7 @@ struct Registry {
                      Registry& self = get();
                      self.context = nullptr;  // the parent's: leaked here, on purpose
                      self.sockets = 0;
+                     self.departing.clear();
                      self.ends.clear();
                      self.exit_hook = false;
                      ++self.generation;
@@ -66,18 +70,42 @@ void require_headroom() {
   }
 }
 
+// With the registry's mutex held. Terminating waits until every socket is destroyed, so that nothing is left behind: no
+// thread, no descriptor. While something is still being flushed it would wait for that, so it is put off.
+void terminate_if_unused(Registry& registry, int patience_ms) {
+  std::erase_if(registry.departing, [&](void* monitor) {
+    zmq::message_t event;
+    zmq_setsockopt(monitor, ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms);
+    if (zmq_msg_recv(event.handle(), monitor, 0) < 0) return false;
+    zmq_close(monitor);
+    --registry.sockets;
+    return true;
+  });
+  if (registry.sockets == 0) delete std::exchange(registry.context, nullptr);
+}
+
+// Waits for what is still being flushed, as long as libzmq tries.
+void end_context_at_exit(Registry& registry) {
+  const std::lock_guard lock(registry.mutex);
+  for (void* const monitor : registry.departing) zmq_close(monitor);
+  registry.sockets -= registry.departing.size();
+  registry.departing.clear();
+  if (registry.sockets == 0) delete std::exchange(registry.context, nullptr);
+}
+
 void close_ends_at_exit() {
   Registry& registry = Registry::get();
   while (true) {
     ZeromqConnection* end = nullptr;
     {
       const std::lock_guard lock(registry.mutex);
-      if (registry.ends.empty()) return;
+      if (registry.ends.empty()) break;
       end = *registry.ends.begin();
       registry.ends.erase(registry.ends.begin());
     }
     end->close();
   }
+  end_context_at_exit(registry);
 }
 
 }  // namespace
@@ -102,6 +130,14 @@ void delist(ZeromqConnection& end) noexcept {
   Registry& registry = Registry::get();
   const std::lock_guard lock(registry.mutex);
   registry.ends.erase(&end);
+}
+
+void settle() noexcept {
+  constexpr int kLongestLingerMs = 8000;
+  Registry& registry = Registry::get();
+  const std::lock_guard lock(registry.mutex);
+  const bool idle = !registry.departing.empty() && registry.sockets == registry.departing.size();
+  if (idle) terminate_if_unused(registry, kLongestLingerMs);
 }
 
 ZeromqSocket::ZeromqSocket(int type) {
@@ -174,10 +210,11 @@ void ZeromqSocket::close() noexcept {
 }
 
 // The public sign that a lingering socket is done is its monitor's last event, sent when the socket is destroyed.
-bool ZeromqSocket::flush_and_close(std::chrono::milliseconds patience) noexcept {
-  if (socket_ == nullptr || generation_ != zeromq_generation()) return false;
+bool ZeromqSocket::flush_and_close(std::chrono::milliseconds patience,
+                                   const std::function<bool()>& pointless) noexcept {
+  if (socket_ == nullptr || generation_ != zeromq_generation()) return true;
   const Deadline deadline = Deadline::after(patience);
-  const int linger = 2 * static_cast<int>(patience.count());
+  const int linger = 4 * static_cast<int>(patience.count());
   zmq_setsockopt(socket_, ZMQ_LINGER, &linger, sizeof linger);
   bool flushed = false;
   try {
@@ -188,10 +225,17 @@ bool ZeromqSocket::flush_and_close(std::chrono::milliseconds patience) noexcept 
     zmq_close(std::exchange(socket_, nullptr));
     zmq::message_t event;
     while (!flushed && !deadline.has_passed()) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline.left());
-      const int wait = static_cast<int>(left.count());
+      constexpr int kLook = 50;
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline.left()).count();
+      const int wait = static_cast<int>(std::min<std::int64_t>(left, kLook));
       zmq_setsockopt(monitor.get(), ZMQ_RCVTIMEO, &wait, sizeof wait);
       flushed = zmq_msg_recv(event.handle(), monitor.get(), 0) >= 0;
+      if (!flushed && pointless()) break;
+    }
+    if (!flushed) {
+      Registry& registry = Registry::get();
+      const std::lock_guard lock(registry.mutex);
+      registry.departing.push_back(std::exchange(monitor.socket_, nullptr));
     }
   } catch (const std::exception&) {  // no descriptors: libzmq flushes, unwatched
     if (socket_ != nullptr) zmq_close(socket_);
@@ -205,8 +249,8 @@ void ZeromqSocket::forget() noexcept {
   if (generation_ != zeromq_generation()) return;
   Registry& registry = Registry::get();
   const std::lock_guard lock(registry.mutex);
-  // Terminating waits until every socket is destroyed, so that nothing is left behind: no thread, no descriptor.
-  if (--registry.sockets == 0) delete std::exchange(registry.context, nullptr);
+  constexpr int kPatienceMs = 100;
+  if (--registry.sockets == registry.departing.size()) terminate_if_unused(registry, kPatienceMs);
 }
 
 }  // namespace crucible

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string_view>
 #include <zmq.hpp>
 
@@ -17,6 +18,8 @@ unsigned zeromq_generation() noexcept;
 /// sent leaves. Closing one must not wait for enlist() or delist().
 void enlist(ZeromqConnection& end);
 void delist(ZeromqConnection& end) noexcept;
+/// Where nothing but what libzmq still flushes keeps the context alive, waits for that.
+void settle() noexcept;
 
 /// A socket in the process's context, which the first one makes and the last one terminates. Used by one thread at a
 /// time. In a forked child everything that it does is nothing.
@@ -43,8 +46,8 @@ class ZeromqSocket {
   /// Drops what is not sent yet.
   void close() noexcept;
   /// Waits until libzmq has handed everything to the kernel, at most for `patience`, after which it goes on trying for
-  /// as long again while the process lives. False: that was not seen.
-  bool flush_and_close(std::chrono::milliseconds patience) noexcept;
+  /// three times as long while the process lives. False: it has to.
+  bool flush_and_close(std::chrono::milliseconds patience, const std::function<bool()>& pointless) noexcept;
 
  private:
   void forget() noexcept;

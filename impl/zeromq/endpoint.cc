@@ -5,7 +5,6 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <zmq.h>
 
 #include <algorithm>
 #include <array>
@@ -20,8 +19,6 @@ namespace {
 
 constexpr std::string_view kPrefix = "crucible-zmq-";
 
-using NameOf = int (*)(int, sockaddr*, socklen_t*);
-
 // An IPv4 or IPv6 address without its port.
 struct Address {
   sockaddr_storage storage = {};
@@ -35,9 +32,9 @@ struct Address {
     address.length = sizeof in;
     return address;
   }
-  static Address of(int socket, NameOf name) {
+  static Address of(int socket) {
     Address address;
-    if (name(socket, address.get(), &address.length) != 0) throw_errno("getsockname");
+    if (getsockname(socket, address.get(), &address.length) != 0) throw_errno("getsockname");
     return address;
   }
   sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
@@ -55,18 +52,18 @@ struct Address {
   }
 };
 
-void draw_secret(Tether::Greeting& greeting) {
-  std::array<unsigned char, sizeof greeting.secret / 2> bytes{};
+void draw_random(Tether::Greeting& greeting) {
+  std::array<unsigned char, sizeof greeting.random / 2> bytes{};
   if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) throw_errno("getrandom");
   constexpr std::string_view kDigits = "0123456789abcdef";
   for (std::size_t i = 0; i < bytes.size(); ++i) {
-    greeting.secret[2 * i] = kDigits[bytes[i] >> 4U];
-    greeting.secret[2 * i + 1] = kDigits[bytes[i] & 15U];
+    greeting.random[2 * i] = kDigits[bytes[i] >> 4U];
+    greeting.random[2 * i + 1] = kDigits[bytes[i] & 15U];
   }
 }
 
 std::string abstract_name(const Tether::Greeting& greeting) {
-  return std::string(kPrefix) + std::string(greeting.word());
+  return std::string(kPrefix) + std::string(greeting.name());
 }
 
 Fd listening(int family) {
@@ -77,16 +74,9 @@ Fd listening(int family) {
 
 }  // namespace
 
-int sender_type(ZeromqTransport transport) noexcept {
-  return transport == ZeromqTransport::kIpc ? ZMQ_PUSH : ZMQ_DEALER;
-}
-int receiver_type(ZeromqTransport transport) noexcept {
-  return transport == ZeromqTransport::kIpc ? ZMQ_PULL : ZMQ_DEALER;
-}
-
 Fd open_listener(ZeromqTransport transport, const Tether& tether, std::size_t buffer_bytes,
                  Tether::Greeting& greeting) {
-  draw_secret(greeting);
+  draw_random(greeting);
   if (transport == ZeromqTransport::kIpc) {
     Fd socket = listening(AF_UNIX);
     sockaddr_un address = {};
@@ -98,7 +88,7 @@ Fd open_listener(ZeromqTransport transport, const Tether& tether, std::size_t bu
     if (listen(socket.get(), SOMAXCONN) != 0) throw_errno("listen");
     return socket;
   }
-  Address address = tether.is_unix() ? Address::loopback() : Address::of(tether.descriptor(), getsockname);
+  Address address = tether.is_unix() ? Address::loopback() : Address::of(tether.descriptor());
   address.port() = 0;
   Fd socket = listening(address.storage.ss_family);
   // Accepted connections have the listener's buffer.
@@ -108,18 +98,22 @@ Fd open_listener(ZeromqTransport transport, const Tether& tether, std::size_t bu
   }
   if (bind(socket.get(), address.get(), address.length) != 0) throw_errno("bind");
   if (listen(socket.get(), SOMAXCONN) != 0) throw_errno("listen");
-  greeting.port = ntohs(Address::of(socket.get(), getsockname).port());
+  greeting.port = ntohs(Address::of(socket.get()).port());
   return socket;
 }
 
 std::string own_endpoint(ZeromqTransport transport, const Fd& listener, const Tether::Greeting& own) {
   if (transport == ZeromqTransport::kIpc) return "ipc://@" + abstract_name(own);
-  return Address::of(listener.get(), getsockname).endpoint(own.port);
+  return Address::of(listener.get()).endpoint(own.port);
 }
 
 std::string peer_endpoint(ZeromqTransport transport, const Tether& tether, const Tether::Greeting& peers) {
   if (transport == ZeromqTransport::kIpc) return "ipc://@" + abstract_name(peers);
-  Address address = tether.is_unix() ? Address::loopback() : Address::of(tether.descriptor(), getpeername);
+  Address address = Address::loopback();
+  if (!tether.is_unix()) {
+    address.length = sizeof address.storage;
+    if (getpeername(tether.descriptor(), address.get(), &address.length) != 0) return {};  // ENOTCONN
+  }
   return address.endpoint(peers.port);
 }
 

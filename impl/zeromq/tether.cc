@@ -106,8 +106,8 @@ bool Tether::read_note(std::size_t& at) {
       }
       news_.greeting.port =
           static_cast<std::uint16_t>(static_cast<unsigned>(rest[2]) << 8U | static_cast<unsigned>(rest[3]));
-      std::memcpy(news_.greeting.secret.data(), rest.data() + 4, news_.greeting.secret.size());
-      news_.greeted = std::ranges::all_of(news_.greeting.secret, [](unsigned char c) { return std::isxdigit(c) != 0; });
+      std::memcpy(news_.greeting.random.data(), rest.data() + 4, news_.greeting.random.size());
+      news_.greeted = std::ranges::all_of(news_.greeting.random, [](unsigned char c) { return std::isxdigit(c) != 0; });
       if (!news_.greeted) {
         news_.severed = true;
         return false;
@@ -148,7 +148,7 @@ void Tether::greet(const Greeting& greeting) {
   note[1] = std::byte{Greeting::kVersion};
   note[2] = static_cast<std::byte>(greeting.port >> 8U);
   note[3] = static_cast<std::byte>(greeting.port & 0xffU);
-  std::memcpy(note.data() + 4, greeting.secret.data(), greeting.secret.size());
+  std::memcpy(note.data() + 4, greeting.random.data(), greeting.random.size());
   send_all(note, -1);
 }
 

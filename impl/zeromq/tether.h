@@ -22,8 +22,10 @@ class Tether {
   struct Greeting {
     static constexpr std::uint8_t kVersion = 1;
     std::uint16_t port = 0;         ///< of the TCP listener; 0 otherwise
-    std::array<char, 32> secret{};  ///< hexadecimal digits that whoever sends to it must know
-    std::string_view word() const noexcept { return {secret.data(), secret.size()}; }
+    std::array<char, 32> random{};  ///< hexadecimal digits
+    /// What the listener is called, for all to see; and what its peer alone knows.
+    std::string_view name() const noexcept { return {random.data(), random.size() / 2}; }
+    std::string_view secret() const noexcept { return {random.data() + random.size() / 2, random.size() / 2}; }
   };
   /// What the notes read so far say of the other side.
   struct News {
@@ -31,7 +33,7 @@ class Tether {
     bool greeted = false;   ///< `greeting` is filled in
     bool attached = false;  ///< receives by now
     bool deaf = false;      ///< will never receive again
-    bool flushed = false;   ///< closed, and all that it sent has left it
+    bool flushed = false;   ///< closed, and all that it sent is on its way
     bool bequest = false;   ///< closed before anybody received: all that it sent is in the bequest
     Greeting greeting;
   };
