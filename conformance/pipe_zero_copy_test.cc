@@ -163,7 +163,7 @@ TEST_P(Pipe, P53_ViewsAndCopiesMixAcrossProcessesAndEveryWrap) {
     here.reset();
     Random sizes(seed);
     for (std::uint64_t i = 0; i < kMessages; ++i) {
-      const Bytes expected = pattern(sizes.length(1'500), i);
+      const Bytes expected = pattern(sizes.length(1'000), i);
       if (i % 3 == 0) {
         ASSERT_TRUE(same(take(*end), expected)) << i;
       } else {
@@ -174,7 +174,7 @@ TEST_P(Pipe, P53_ViewsAndCopiesMixAcrossProcessesAndEveryWrap) {
   });
   Random sizes(seed);
   for (std::uint64_t i = 0; i < kMessages; ++i) {
-    const std::size_t size = sizes.length(1'500);
+    const std::size_t size = sizes.length(1'000);
     if (i % 2 == 0) {
       lend(*here, size, i);
     } else {
