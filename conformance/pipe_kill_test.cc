@@ -300,8 +300,7 @@ TEST_P(PipeKill, P43_AStoppedReceiverLosesAndDoublesNothing) {
   for (; sequence < 500; ++sequence) give(*here, stamped(1, sequence, traffic_size(sequence)));
   ASSERT_EQ(::kill(child.pid(), SIGSTOP), 0);
   Peer nurse = continue_after_a_second(child.pid());
-  while (sequence < 1'000 &&
-         here->send_bytes_for(stamped(1, sequence, traffic_size(sequence)), 300ms) == Status::kOk) {
+  while (sequence < 1'000 && here->send_bytes_for(stamped(1, sequence, traffic_size(sequence)), 300ms) == Status::kOk) {
     ++sequence;
   }
   nurse.join();
