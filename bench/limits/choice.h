@@ -54,11 +54,9 @@ struct NamedLimit {
 template <template <class> class Workload>
 std::vector<NamedLimit> transport_limits() {
   return {
-      {"pipe_raw", best_raw<Workload, PipeRaw>},      {"unix_raw", best_raw<Workload, UnixRaw>},
-      {"boost_raw", best_raw<Workload, BoostRaw>},    {"tcp_raw", best_raw<Workload, TcpRaw>},
-      {"pipe_raw", best_raw<Workload, PipeRaw>},      {"unix_raw", best_raw<Workload, UnixRaw>},
-      {"boost_raw", best_raw<Workload, BoostRaw>},    {"zmq_raw", best_raw<Workload, ZmqRawIpc>},
-      {"zmq_raw_tcp", best_raw<Workload, ZmqRawTcp>},
+      {"pipe_raw", best_raw<Workload, PipeRaw>},  {"unix_raw", best_raw<Workload, UnixRaw>},
+      {"tcp_raw", best_raw<Workload, TcpRaw>},    {"boost_raw", best_raw<Workload, BoostRaw>},
+      {"zmq_raw", best_raw<Workload, ZmqRawIpc>}, {"zmq_raw_tcp", best_raw<Workload, ZmqRawTcp>},
   };
 }
 
