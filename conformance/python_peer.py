@@ -42,7 +42,7 @@ class Packets:
     HEADER = struct.Struct("<QQ")
     PART = 60_000
     HANDLE = b"HANDLE\0\1"
-    PAGE = 8  # two words by which senders say that they gave up half a message, which this one never does
+    PAGE = 4096  # what the ends tell one another beside their packets: zeros promise nothing
 
     def __init__(self, channel):
         self.channel = channel

@@ -89,17 +89,18 @@ std::unique_ptr<Connection> BoostIpcConnection::admit(Fd socket, const PipeOptio
   const std::shared_ptr<SealedMemory> memory = SealedMemory::make(sizeof(Shared));
   const Parts parts = {map_shared(memory->descriptor()), names->create(0), names->create(1)};
   const ByteView id = as_bytes(names->id());
-  pass(socket, {.descriptors = {memory->descriptor()}, .state = Bytes(id.begin(), id.end())});
+  pass(socket, {.descriptors = {memory->descriptor(), names->lock()}, .state = Bytes(id.begin(), id.end())});
   return std::unique_ptr<Connection>(new BoostIpcConnection(std::move(socket), parts, true, std::move(names)));
 }
 
 std::unique_ptr<Connection> BoostIpcConnection::enter(Fd socket, const PipeOptions& options, Deadline deadline) {
   (void)shape_of(options);
   Handle handle;
-  const Status status = take(socket, 1, handle, deadline);
+  const Status status = take(socket, 2, handle, deadline);
   if (status == Status::kTimeout) return nullptr;
   if (status != Status::kOk) throw_status(status, "connect");
-  Fd descriptor(handle.descriptors.front());
+  Fd descriptor(handle.descriptors[0]);
+  const Fd lock(handle.descriptors[1]);
   const std::shared_ptr<SealedMemory> memory = SealedMemory::adopt(descriptor.get(), sizeof(Shared));
   (void)descriptor.release();
   const std::string_view id = as_text(handle.state);
@@ -110,6 +111,9 @@ std::unique_ptr<Connection> BoostIpcConnection::enter(Fd socket, const PipeOptio
 
 void BoostIpcConnection::close() noexcept {
   if (!gate_.close()) return;
+  // A peer that has not come to open the queues yet shall find them, and what was sent, and removes their names itself.
+  pollfd slot = {.fd = socket_.get(), .events = 0, .revents = 0};
+  if (names_ != nullptr && ::poll(&slot, 1, 0) == 0) names_->leave();
   names_.reset();
   in_.reset();
   out_.reset();

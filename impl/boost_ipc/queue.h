@@ -63,6 +63,10 @@ class BoostIpcNames {
   ~BoostIpcNames();
 
   const std::string& id() const noexcept { return id_; }
+  /// The names are not swept away as a dead owner's while any process holds this descriptor.
+  int lock() const noexcept { return lock_.get(); }
+  /// Leaves the removal to whoever holds the lock besides.
+  void leave() noexcept { owner_ = 0; }
   /// Makes queue number `which` and all of its memory. Throws as the constructor.
   std::shared_ptr<BoostIpcQueue> create(std::size_t which) const;
 
@@ -73,7 +77,7 @@ class BoostIpcNames {
  private:
   const BoostIpcShape shape_;
   const std::string id_;
-  const int owner_;
+  int owner_;
   Fd lock_;
 };
 
