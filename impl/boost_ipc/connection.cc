@@ -34,7 +34,7 @@ constexpr nanoseconds kNap = 50ms;
 
 // Asking the kernel whether the peer lives costs as much as sending a message; a death that is younger than this may
 // therefore go unnoticed by a sender that asked just before. Orderly closes are announced and noticed at once.
-constexpr std::int64_t kLookEvery_ns = 200'000;
+constexpr std::int64_t kLookEveryNs = 200'000;
 
 std::size_t part_of(const std::shared_ptr<BoostIpcQueue>& one, const std::shared_ptr<BoostIpcQueue>& other) {
   return (one != nullptr ? one : other)->part();
@@ -179,7 +179,7 @@ bool BoostIpcConnection::look_for_peer(Gate::Direction direction) {
 bool BoostIpcConnection::receiver_is_gone() {
   const Outlook& outlook = outlooks_[Gate::kSend];
   const bool fresh = outgoing_.news.load(std::memory_order_acquire) == outlook.news &&
-                     Deadline::now_ns() - outlook.looked_at_ns < kLookEvery_ns;
+                     Deadline::now_ns() - outlook.looked_at_ns < kLookEveryNs;
   return fresh ? nobody_for(Gate::kSend) : look_for_peer(Gate::kSend);
 }
 

@@ -50,7 +50,7 @@ void StreamConnection::share_states(Stream& first, Stream& second) {
     end->page = page->descriptor();
     end->first = end == &first;
   }
-  for (const std::size_t direction : {0U, 1U}) first.states[direction].is_common = 1;
+  for (const std::ptrdiff_t direction : {0, 1}) first.states[direction].is_common = 1;
 }
 
 std::shared_ptr<FrameState[]> StreamConnection::make_states(bool of_a_pair) {
@@ -79,7 +79,7 @@ StreamConnection::Stream StreamConnection::adopt_stream(StreamKind kind, const H
       .kind = kind, .readable = reads, .writable = writes, .states = {}, .first = (state.flags & kFirst) != 0};
   if (is_socket || is_foreign) {
     stream.states = make_states(false);
-    for (const std::size_t direction : {0U, 1U}) stream.states[direction].is_vague = is_foreign ? 0 : 1;
+    for (const std::ptrdiff_t direction : {0, 1}) stream.states[direction].is_vague = is_foreign ? 0 : 1;
     stream.states[stream.first ? 0 : 1].promised = state.promised;
   } else {
     stream.page = descriptors.back();

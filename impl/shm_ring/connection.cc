@@ -56,7 +56,7 @@ std::pair<std::unique_ptr<ShmRingConnection>, std::unique_ptr<ShmRingConnection>
   const std::shared_ptr<Memory> memory = Memory::map(files[0].get());
   const auto end = [&](std::size_t side) {
     return std::unique_ptr<ShmRingConnection>(new ShmRingConnection(std::move(files[side]), std::move(sockets[side]),
-                                                                    std::move(memory), side,
+                                                                    memory, side,
                                                                     options.wait.value_or(WaitStrategy::kAdaptive)));
   };
   auto first = end(0);

@@ -110,6 +110,18 @@ class Waiting {
   static constexpr std::chrono::nanoseconds kFirstNap = std::chrono::milliseconds(2);
   static constexpr std::chrono::nanoseconds kLongestNap = std::chrono::milliseconds(50);
 
+  // Withdraws it at last, however the sleep ends.
+  class Announcement {
+   public:
+    explicit Announcement(std::atomic<std::uint32_t>& word) noexcept : word_(word) {}
+    Announcement(const Announcement&) = delete;
+    Announcement& operator=(const Announcement&) = delete;
+    ~Announcement() { word_.fetch_and(~kSleeps, std::memory_order_relaxed); }
+
+   private:
+    std::atomic<std::uint32_t>& word_;
+  };
+
   // Where both run on one CPU the peer can do nothing while this thread looks.
   template <class Ready>
   bool glance(Ready& ready) const {
@@ -150,16 +162,20 @@ class Waiting {
 
   template <class Ready>
   Status sleep(Deadline deadline, Ready& ready) {
+    const Announcement announcement(word_);
+    bool is_fenced = false;  // and the announcement has stood ever since
     for (auto nap = kFirstNap;; nap = std::min(nap * 4, kLongestNap)) {
       if (nap != kFirstNap || watch_.heard()) {
         const Status status = judge(ready);
         if (status != Status::kTimeout) return status;
       }
-      const std::uint32_t announced = word_.fetch_or(kSleeps, std::memory_order_seq_cst) | kSleeps;
+      const std::uint32_t before = word_.fetch_or(kSleeps, std::memory_order_seq_cst);
       // What runs on this CPU cannot be in the middle of anything; if it was moved since, that costs the first nap.
-      if (!shares_cpu_ || nap != kFirstNap) heavy_fence();
-      if (!ready() && !gate_.closed()) nap_on(announced, deadline, nap);
-      word_.fetch_and(~kSleeps, std::memory_order_relaxed);
+      if ((!is_fenced || (before & kSleeps) == 0) && (!shares_cpu_ || nap != kFirstNap)) {
+        heavy_fence();
+        is_fenced = true;
+      }
+      if (!ready() && !gate_.closed()) nap_on(before | kSleeps, deadline, nap);
       if (ready()) return Status::kOk;
       if (gate_.closed()) return Status::kClosed;
       if (deadline.has_passed()) return judge(ready);

@@ -69,7 +69,7 @@ ZeromqConnection::ZeromqConnection(ZeromqTransport transport, Fd socket, bool re
       capacity_(options.capacity_bytes),
       tether_(std::move(socket)),
       owners_(std::move(owners)),
-      owner_(owners_[index]) {
+      owner_(owners_[static_cast<std::ptrdiff_t>(index)]) {
   check(options);
   if (!readable) return;
   listener_ = open_listener(transport, tether_, capacity_, own_);

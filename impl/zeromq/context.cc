@@ -62,6 +62,9 @@ struct Registry {
   }
 };
 
+// Before main, so that in a forked child the mutex is free before a listener's handler lets go of its connections.
+[[maybe_unused]] const Registry& registered_first = Registry::get();
+
 void require_headroom() {
   std::array<Fd, kHeadroom> held;
   for (Fd& fd : held) {
