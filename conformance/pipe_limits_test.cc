@@ -292,6 +292,20 @@ TEST_P(Pipe, P37_CloseLosesNothingThatWasSent) {
   EXPECT_EQ(next_status(*there), Status::kEof) << "also after a broken pipe";
 }
 
+// As much as fits, or more than the queues of libraries hold by default, so that some of it is still on its way.
+TEST_P(Pipe, P37_CloseLosesNothingThoughTheReceiverIsFarBehind) {
+  auto [here, there] = pipe();
+  give(*here, {});
+  EXPECT_EQ(take(*there).size(), 0U);
+  constexpr std::size_t kMost = 1'080;
+  constexpr std::size_t kSize = 200;
+  std::size_t sent = 0;
+  while (sent < kMost && here->send_bytes_for(pattern(kSize, sent), 20ms) == Status::kOk) ++sent;
+  here->close();
+  expect_filled(*there, kSize, sent);
+  EXPECT_EQ(next_status(*there), Status::kEof);
+}
+
 TEST_P(Pipe, P37_WhatWasSentIsReceivedAfterABrokenPipe) {
   auto [here, there] = pipe();
   give(*here, text("sent before"));

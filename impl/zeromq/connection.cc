@@ -89,6 +89,8 @@ void ZeromqConnection::close() noexcept {
       finish_sending();
     } catch (const std::exception&) {  // no memory, no descriptors: the peer sees the end of what has left
     }
+    out_.close();
+    out_monitor_.close();
     in_.close();
   }
   wakers_.reset();
@@ -130,6 +132,7 @@ Status ZeromqConnection::send_many(std::span<const ByteView> messages, std::size
       if (!out_) {
         if (const Status status = attach_sender(deadline); status != Status::kOk) return status;
       }
+      lend_connection(Deadline::immediate());
     }
     if (const Status status = send_message(messages[sent], deadline); status != Status::kOk) return status;
   }
@@ -158,10 +161,31 @@ Status ZeromqConnection::attach_sender(Deadline deadline) {
     socket.set(ZMQ_IPV6, 1);
     if (capacity_ != 0) socket.set(ZMQ_SNDBUF, static_cast<int>(std::min<std::size_t>(capacity_, INT_MAX / 2)));
   }
-  socket.connect(endpoint);
   out_descriptor_ = socket.descriptor();
+  ZeromqSocket monitor = transport_ == ZeromqTransport::kIpc ? socket.watch(ZMQ_EVENT_CONNECTED) : ZeromqSocket();
+  socket.connect(endpoint);
   out_ = std::move(socket);
+  out_monitor_ = std::move(monitor);
   return Status::kOk;
+}
+
+// libzmq stops reading a connection whose queue is full, and drops what the kernel still holds of it if it hangs up
+// then. An AF_UNIX stream hangs up when its other end is closed, read or not; so the receiver gets a copy of that end,
+// which keeps the connection open for as long as somebody may read from it.
+void ZeromqConnection::lend_connection(Deadline deadline) {
+  if (!out_monitor_) return;
+  std::optional<int> connection = out_monitor_.next_connection();
+  while (!connection) {
+    if (deadline.has_passed()) return;
+    std::array slots = {slot_for(out_monitor_.descriptor())};
+    (void)sleep_on(slots, deadline);
+    connection = out_monitor_.next_connection();
+  }
+  const Fd copy(fcntl(*connection, F_DUPFD_CLOEXEC, 0));
+  // libzmq may have closed it meanwhile, and the number be another's.
+  if (copy && leads_to(copy, tether_.look().greeting)) tether_.lend(copy);
+  out_.unwatch();
+  out_monitor_.close();
 }
 
 Status ZeromqConnection::send_message(ByteView message, Deadline deadline) {
@@ -211,11 +235,15 @@ void ZeromqConnection::finish_sending() {
     for (const zmq::message_t& message : unclaimed_) messages.emplace_back(message.data<std::byte>(), message.size());
     if (tether_.bequeath(messages)) return out_.close();
   }
+  lend_connection(Deadline::after(kFlushPatienceUnattached));
   out_.set(ZMQ_SNDHWM, 0);
   const Bytes padding(kPadding);
+  const auto send_part = [this](ByteView part, int more) {
+    uninterrupted([&] { return zmq_send(out_.get(), part.data(), part.size(), ZMQ_DONTWAIT | more); });
+  };
   for (const ByteView rest : {ByteView(), ByteView(padding)}) {
-    zmq_send(out_.get(), kEnd.data(), kEnd.size(), ZMQ_DONTWAIT | ZMQ_SNDMORE);
-    zmq_send(out_.get(), rest.data(), rest.size(), ZMQ_DONTWAIT);
+    send_part(as_bytes(kEnd), ZMQ_SNDMORE);
+    send_part(rest, 0);
   }
   departed_ = out_.flush_and_close(news.attached ? kFlushPatience : kFlushPatienceUnattached,
                                    [this] { return tether_.look().severed; });
@@ -284,7 +312,9 @@ Status ZeromqConnection::try_next() {
   } else if (!in_) {
     // What the peer did before it went is seen here, since it was gone before this look.
     std::array slots = {slot_for(listener_.get())};
-    if (sleep_on(slots, Deadline::immediate()) == Wake::kReady) {
+    Wake seen = Wake::kInterrupted;
+    while (seen == Wake::kInterrupted) seen = sleep_on(slots, Deadline::immediate());
+    if (seen == Wake::kReady) {
       attach_receiver();
       if (receive_message()) return Status::kOk;
     } else {
@@ -334,7 +364,8 @@ bool ZeromqConnection::receive_message() {
       return true;
     }
     const bool last_word = mine && message_.to_string_view() == kEnd;
-    while (message_.more() && zmq_msg_recv(message_.handle(), in_.get(), ZMQ_DONTWAIT) >= 0) {
+    while (message_.more() &&
+           uninterrupted([this] { return zmq_msg_recv(message_.handle(), in_.get(), ZMQ_DONTWAIT); }) >= 0) {
     }
     ended_ = ended_ || last_word;
   }

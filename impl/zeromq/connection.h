@@ -65,6 +65,7 @@ class ZeromqConnection : public Connection {
   void attach_receiver();
   Status send_message(ByteView message, Deadline deadline);
   Status await_room(Deadline deadline);
+  void lend_connection(Deadline deadline);
   void finish_sending();
 
   Status receive(Destination& to, Deadline deadline);
@@ -92,6 +93,7 @@ class ZeromqConnection : public Connection {
   // The sending thread's.
   ZeromqSocket out_;
   int out_descriptor_ = -1;
+  ZeromqSocket out_monitor_;               // until the connection has been lent
   std::vector<zmq::message_t> unclaimed_;  // what was sent before the peer received anything
   bool peer_attached_ = false;
   bool departed_ = true;  // nothing of this end is still being flushed

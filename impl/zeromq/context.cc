@@ -8,7 +8,9 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -172,34 +174,67 @@ ZeromqSocket& ZeromqSocket::operator=(ZeromqSocket&& other) noexcept {
 }
 
 void ZeromqSocket::set(int option, int value) {
-  if (zmq_setsockopt(socket_, option, &value, sizeof value) != 0) throw_zeromq("zmq_setsockopt");
+  if (uninterrupted([&] { return zmq_setsockopt(socket_, option, &value, sizeof value); }) != 0) {
+    throw_zeromq("zmq_setsockopt");
+  }
 }
 
 void ZeromqSocket::set(int option, std::string_view value) {
-  if (zmq_setsockopt(socket_, option, value.data(), value.size()) != 0) throw_zeromq("zmq_setsockopt");
+  if (uninterrupted([&] { return zmq_setsockopt(socket_, option, value.data(), value.size()); }) != 0) {
+    throw_zeromq("zmq_setsockopt");
+  }
 }
 
 void ZeromqSocket::bind(const std::string& endpoint) {
-  if (zmq_bind(socket_, endpoint.c_str()) != 0) throw_zeromq("zmq_bind");
+  if (uninterrupted([&] { return zmq_bind(socket_, endpoint.c_str()); }) != 0) throw_zeromq("zmq_bind");
 }
 
 void ZeromqSocket::connect(const std::string& endpoint) {
-  if (zmq_connect(socket_, endpoint.c_str()) != 0) throw_zeromq("zmq_connect");
+  if (uninterrupted([&] { return zmq_connect(socket_, endpoint.c_str()); }) != 0) throw_zeromq("zmq_connect");
 }
 
 int ZeromqSocket::descriptor() const {
   int descriptor = -1;
   std::size_t length = sizeof descriptor;
-  if (zmq_getsockopt(socket_, ZMQ_FD, &descriptor, &length) != 0) throw_zeromq("zmq_getsockopt(ZMQ_FD)");
+  if (uninterrupted([&] { return zmq_getsockopt(socket_, ZMQ_FD, &descriptor, &length); }) != 0) {
+    throw_zeromq("zmq_getsockopt(ZMQ_FD)");
+  }
   return descriptor;
 }
 
 void ZeromqSocket::refresh() const {
   int events = 0;
   std::size_t length = sizeof events;
-  while (zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &length) != 0) {
-    if (zmq_errno() != EINTR) throw_zeromq("zmq_getsockopt(ZMQ_EVENTS)");
+  if (uninterrupted([&] { return zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &length); }) != 0) {
+    throw_zeromq("zmq_getsockopt(ZMQ_EVENTS)");
   }
+}
+
+ZeromqSocket ZeromqSocket::watch(int events) {
+  static std::atomic<unsigned> serial = 0;  // libzmq frees a name some time after its socket was closed
+  const std::string name = "inproc://watch-" + std::to_string(++serial);
+  ZeromqSocket monitor(ZMQ_PAIR);
+  if (uninterrupted([&] { return zmq_socket_monitor(socket_, name.c_str(), events); }) != 0) {
+    throw_zeromq("zmq_socket_monitor");
+  }
+  monitor.connect(name);
+  return monitor;
+}
+
+void ZeromqSocket::unwatch() noexcept { zmq_socket_monitor(socket_, nullptr, 0); }
+
+// An event's first part: 16 bits of what, 32 of value. Its second one, the address, is passed over.
+std::optional<int> ZeromqSocket::next_connection() {
+  zmq::message_t part;
+  while (uninterrupted([&] { return zmq_msg_recv(part.handle(), socket_, ZMQ_DONTWAIT); }) >= 0) {
+    std::uint16_t event = 0;
+    std::int32_t value = 0;
+    if (!part.more() || part.size() != sizeof event + sizeof value) continue;
+    std::memcpy(&event, part.data(), sizeof event);
+    std::memcpy(&value, part.data<char>() + sizeof event, sizeof value);
+    if (event == ZMQ_EVENT_CONNECTED) return value;
+  }
+  return std::nullopt;
 }
 
 void ZeromqSocket::close() noexcept {
@@ -221,10 +256,7 @@ bool ZeromqSocket::flush_and_close(std::chrono::milliseconds patience,
   zmq_setsockopt(socket_, ZMQ_LINGER, &linger, sizeof linger);
   bool flushed = false;
   try {
-    const std::string name = "inproc://flushed-" + std::to_string(reinterpret_cast<std::uintptr_t>(this));
-    ZeromqSocket monitor(ZMQ_PAIR);
-    if (zmq_socket_monitor(socket_, name.c_str(), ZMQ_EVENT_MONITOR_STOPPED) != 0) throw_zeromq("zmq_socket_monitor");
-    monitor.connect(name);
+    ZeromqSocket monitor = watch(ZMQ_EVENT_MONITOR_STOPPED);
     zmq_close(std::exchange(socket_, nullptr));
     zmq::message_t event;
     while (!flushed && !deadline.has_passed()) {

@@ -1,8 +1,10 @@
 // The process's one ZeroMQ context and the sockets in it.
 #pragma once
 
+#include <cerrno>
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <zmq.hpp>
 
@@ -43,6 +45,12 @@ class ZeromqSocket {
   int descriptor() const;
   void refresh() const;
 
+  /// A socket that hears of `events` (ZMQ_EVENT_...) of this one. As long as the one is watched, the other must live.
+  ZeromqSocket watch(int events);
+  void unwatch() noexcept;
+  /// What such a socket has heard of connections made: the next one's descriptor, which is libzmq's. Does not wait.
+  std::optional<int> next_connection();
+
   /// Drops what is not sent yet.
   void close() noexcept;
   /// Waits until libzmq has handed everything to the kernel, at most for `patience`, after which it goes on trying for
@@ -55,6 +63,14 @@ class ZeromqSocket {
   void* socket_ = nullptr;
   unsigned generation_ = 0;
 };
+
+/// A call into libzmq, again if the handling of a signal has interrupted it: nearly all of them may say EINTR.
+template <class Call>
+int uninterrupted(const Call& call) {
+  int result = call();
+  while (result < 0 && zmq_errno() == EINTR) result = call();
+  return result;
+}
 
 /// Throws std::system_error for the current zmq_errno().
 [[noreturn]] void throw_zeromq(const char* call);

@@ -117,4 +117,13 @@ std::string peer_endpoint(ZeromqTransport transport, const Tether& tether, const
   return address.endpoint(peers.port);
 }
 
+bool leads_to(const Fd& socket, const Tether::Greeting& peers) {
+  sockaddr_un address = {};
+  socklen_t length = sizeof address;
+  if (getpeername(socket.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0) return false;
+  constexpr std::size_t kBefore = offsetof(sockaddr_un, sun_path) + 1;
+  return address.sun_family == AF_UNIX && length > kBefore &&
+         std::string_view(address.sun_path + 1, length - kBefore) == abstract_name(peers);
+}
+
 }  // namespace crucible

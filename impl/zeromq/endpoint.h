@@ -21,4 +21,7 @@ Fd open_listener(ZeromqTransport transport, const Tether& tether, std::size_t bu
 std::string own_endpoint(ZeromqTransport transport, const Fd& listener, const Tether::Greeting& own);
 std::string peer_endpoint(ZeromqTransport transport, const Tether& tether, const Tether::Greeting& peers);
 
+/// Whether an AF_UNIX socket is connected to where the peer receives.
+bool leads_to(const Fd& socket, const Tether::Greeting& peers);
+
 }  // namespace crucible

@@ -18,6 +18,7 @@ namespace {
 
 constexpr char kGreeting = 'G';
 constexpr char kBequest = 'B';
+constexpr char kLoan = 'L';
 constexpr std::size_t kGreetingBytes = 1 + 1 + 2 + 32;
 constexpr std::size_t kBequestBytes = 1 + 1 + 8;  // kind, whether it is in a memfd, length
 
@@ -66,7 +67,7 @@ void Tether::read_notes() {
     message.msg_iov = &part;
     message.msg_iovlen = 1;
     message.msg_control = control.data();
-    message.msg_controllen = control.size();
+    message.msg_controllen = CMSG_LEN(sizeof(int));  // room for one
     const ssize_t got = recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0 && errno == EAGAIN) return;
     // The kernel says once that the other side left notes unread; those that it sent come after that.
@@ -98,6 +99,10 @@ bool Tether::read_note(std::size_t& at) {
     case 'A': news_.attached = true; break;
     case 'D': news_.deaf = true; break;
     case 'F': news_.flushed = true; break;
+    case kLoan:  // without its descriptor if this process had none free
+      if (!passed_.empty()) lent_ = std::move(passed_.back());
+      passed_.clear();
+      break;
     case kGreeting:
       if (rest.size() < kGreetingBytes) return false;
       if (rest[1] != std::byte{Greeting::kVersion}) {
@@ -152,7 +157,15 @@ void Tether::greet(const Greeting& greeting) {
   send_all(note, -1);
 }
 
-bool Tether::say(char note) noexcept { return send_all(as_bytes({&note, 1}), -1); }
+bool Tether::say(char note, int passed) noexcept { return send_all(as_bytes({&note, 1}), passed); }
+
+void Tether::lend(const Fd& descriptor) noexcept { say(kLoan, descriptor.get()); }
+
+// In a forked child the mutex may be one that a thread of the parent held.
+void Tether::close() noexcept {
+  socket_.reset();
+  lent_.reset();
+}
 
 bool Tether::send_all(ByteView bytes, int passed) noexcept {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};

@@ -49,16 +49,19 @@ class Tether {
   void say_attached() noexcept { say('A'); }
   void say_deaf() noexcept { say('D'); }
   void say_flushed() noexcept { say('F'); }
+  /// Lets the other side keep a descriptor open, until it closes.
+  void lend(const Fd& descriptor) noexcept;
   /// Leaves messages to the other side, each as 8 bytes of length and its bytes. False: more than the tether can take.
   bool bequeath(const std::vector<ByteView>& messages);
   /// What was left; once.
   Bytes inherit();
-  void close() noexcept { socket_.reset(); }
+  /// Not while another thread uses it.
+  void close() noexcept;
 
  private:
   static constexpr std::size_t kInline = 32 * 1024;  // a longer bequest travels as a memfd
 
-  bool say(char note) noexcept;
+  bool say(char note, int passed = -1) noexcept;
   bool send_all(ByteView bytes, int passed) noexcept;
   void read_notes();
   bool read_note(std::size_t& at);
@@ -68,6 +71,7 @@ class Tether {
   News news_;
   Bytes unread_;
   std::vector<Fd> passed_;
+  Fd lent_;
   Bytes bequest_;
 };
 
