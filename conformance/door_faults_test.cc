@@ -221,9 +221,9 @@ TEST_P(DoorFaults, A22_AThousandListenersLeaveNothingBehind) {
   (void)listen();
   const Resources before = Resources::now();
   for (int i = 0; i < 1000; ++i) (void)listen();
-  const Resources after = Resources::now();
-  EXPECT_EQ(after.descriptors, before.descriptors);
-  EXPECT_EQ(after.threads, before.threads);
+  EXPECT_EQ(Resources::now().descriptors, before.descriptors);
+  // The kernel lists a thread that was joined for a moment longer; one that is left stands until the watchdog comes.
+  while (Resources::now().threads != before.threads) std::this_thread::yield();
 }
 
 class DoorTiming : public DoorTest {};
