@@ -297,7 +297,7 @@ TEST_P(Pipe, P37_CloseLosesNothingThoughTheReceiverIsFarBehind) {
   auto [here, there] = pipe();
   give(*here, {});
   EXPECT_EQ(take(*there).size(), 0U);
-  constexpr std::size_t kMost = 1'080;
+  constexpr std::size_t kMost = 1'020;
   constexpr std::size_t kSize = 200;
   std::size_t sent = 0;
   while (sent < kMost && here->send_bytes_for(pattern(kSize, sent), 20ms) == Status::kOk) ++sent;

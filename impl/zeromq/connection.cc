@@ -29,6 +29,8 @@ constexpr std::int64_t kQuietAfterDeathNs = 20'000'000;
 constexpr std::int64_t kQuietAfterFlushNs = 9'000'000'000;
 // libzmq writes batches of 8 KiB, and gives the last one up with its socket if the kernel does not take it at once.
 constexpr std::size_t kPadding = 16 * 1024;
+// Connecting to an AF_UNIX listener takes no longer than libzmq's thread takes to get at it; later sends look again.
+constexpr auto kConnectPatience = 20ms;
 constexpr std::string_view kEnd = "end";
 // Milliseconds. libzmq's own -1 for "never" makes zmq_ctx_term wait for ever if the connection broke as it was closed.
 constexpr int kNoReconnect = INT_MAX / 4;
@@ -166,6 +168,7 @@ Status ZeromqConnection::attach_sender(Deadline deadline) {
   socket.connect(endpoint);
   out_ = std::move(socket);
   out_monitor_ = std::move(monitor);
+  lend_connection(Deadline::after(kConnectPatience));
   return Status::kOk;
 }
 
