@@ -17,6 +17,7 @@ struct Capabilities {
   bool unbounded = false;               ///< any number of messages is accepted while nobody receives
   bool zero_copy = false;               ///< messages can be built and read in the transport's own memory
   bool outlives_sender = false;         ///< what a returned send handed over survives the sender's SIGKILL
+  bool total_order = false;             ///< of a queue: all consumers together see one order that no put contradicts
   bool survives_kill = false;           ///< any set of participants may be killed at any instruction
   std::uint64_t max_message_bytes = 0;  ///< longer messages are kBadLength at once
   /// Payload, in messages of 64 bytes or more up to that sum, that a pipe with default options certainly holds while

@@ -19,6 +19,11 @@ Context context(std::string_view name) {
   throw BadArgument("no mechanism named '" + std::string(name) + "'; there are: " + known);
 }
 
+const QueueForm& Context::default_queue() const {
+  if (mechanism_->queues.empty()) throw Unsupported(std::string(name()) + " has no queue");
+  return mechanism_->queues.front();
+}
+
 Status send_connection(Connection& through, const Connection& end, Deadline deadline) {
   const Handle handle = end.handle();
   const Encoded message = encode(std::tuple(std::string(end.mechanism()), handle.state));

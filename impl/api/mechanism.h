@@ -10,6 +10,7 @@
 #include "api/capabilities.h"
 #include "api/connection.h"
 #include "api/listener.h"
+#include "api/queue.h"
 
 namespace crucible {
 
@@ -31,30 +32,31 @@ struct Mechanism {
   /// Null: the deadline passed first. Throws BadArgument, NotFound, Refused, Auth, Eof (the listener went away),
   /// std::system_error.
   std::unique_ptr<Connection> (*connect)(const std::string& address, const DoorOptions& options, Deadline deadline);
+  std::span<const QueueForm> queues;  ///< the ways in which it has a Queue, the default first
 };
 
 /// Throws BadArgument for a wait strategy that M does not offer.
 template <class M>
-void require_offered(const PipeOptions& options) {
-  if (!options.wait) return;
+void require_offered(const std::optional<WaitStrategy>& wait) {
+  if (!wait) return;
   if constexpr (requires { M::kWaits; }) {
     for (const WaitStrategy offered : M::kWaits) {
-      if (offered == *options.wait) return;
+      if (offered == *wait) return;
     }
   }
-  throw BadArgument(std::string(M::kName) + " does not offer to wait by " + std::string(to_string(*options.wait)));
+  throw BadArgument(std::string(M::kName) + " does not offer to wait by " + std::string(to_string(*wait)));
 }
 
 /// Builds the row of a mechanism's type M (see its mechanism.h): M::kName, M::kPipe, M::Connection with
 /// `static pair(PipeOptions)`; where they exist `M::Connection::adopt(Handle)`, M::kReadsAhead, M::kWaits, and for the
-/// named door M::kScheme with `static M::listen(...)` and `static M::connect(...)`.
+/// named door M::kScheme with `static M::listen(...)` and `static M::connect(...)`. compose/forms.h adds the queues.
 template <class M>
 constexpr Mechanism describe() {
   Mechanism row = {};
   row.name = M::kName;
   row.pipe = M::kPipe;
   row.make_pipe = [](const PipeOptions& options) -> ConnectionPair {
-    require_offered<M>(options);
+    require_offered<M>(options.wait);
     return M::Connection::pair(options);
   };
   row.adopt = [](const Handle&) -> std::unique_ptr<Connection> { throw Unsupported("adopt"); };
@@ -71,12 +73,12 @@ constexpr Mechanism describe() {
   if constexpr (requires { M::kScheme; }) {
     row.scheme = M::kScheme;
     row.listen = [](const std::string& address, const DoorOptions& options) -> std::unique_ptr<Listener> {
-      require_offered<M>(options.pipe);
+      require_offered<M>(options.pipe.wait);
       return M::listen(address, options);
     };
     row.connect = [](const std::string& address, const DoorOptions& options,
                      Deadline deadline) -> std::unique_ptr<Connection> {
-      require_offered<M>(options.pipe);
+      require_offered<M>(options.pipe.wait);
       return M::connect(address, options, deadline);
     };
   }
@@ -109,7 +111,24 @@ class Context {
     return mechanism_->connect(address, options, Deadline::after(duration));
   }
 
+  /// A queue for this process and those forked from it, and for others as well if it has an address; see QueueForm.
+  std::unique_ptr<Queue> queue(const QueueOptions& options = {}) const { return default_queue().create({}, options); }
+  std::unique_ptr<Queue> queue(const std::string& address, const QueueOptions& options = {}) const {
+    return default_queue().create(address, options);
+  }
+  std::unique_ptr<Queue> open_queue(const std::string& address, const QueueOptions& options = {}) const {
+    return default_queue().open(address, options, Deadline::never());
+  }
+  /// Null: the duration passed first.
+  template <class R, class P>
+  std::unique_ptr<Queue> open_queue_for(const std::string& address, std::chrono::duration<R, P> duration,
+                                        const QueueOptions& options = {}) const {
+    return default_queue().open(address, options, Deadline::after(duration));
+  }
+
  private:
+  const QueueForm& default_queue() const;
+
   const Mechanism* mechanism_;
 };
 

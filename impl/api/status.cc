@@ -21,6 +21,11 @@ void throw_status(Status status, const char* operation) {
     case Status::kNotFound: throw NotFound(operation);
     case Status::kRefused: throw Refused(operation);
     case Status::kExists: throw Exists(operation);
+    case Status::kBroken: throw Broken(operation);
+    case Status::kBrokenBarrier: throw BrokenBarrier(operation);
+    case Status::kOwnerDied: throw OwnerDied(operation);
+    case Status::kNotOwner: throw NotOwner(operation);
+    case Status::kOverRelease: throw OverRelease(operation);
     case Status::kOk:
     case Status::kTimeout: break;
   }

@@ -29,6 +29,11 @@ enum class [[nodiscard]] Status : std::uint8_t {
   kNotFound,        ///< there is nothing of this name
   kRefused,         ///< the name exists, and nobody listens there
   kExists,          ///< the name is taken by somebody who lives
+  kBroken,          ///< for good: what carried the object died, or a death left it in no state to go on from
+  kBrokenBarrier,   ///< a party gave up, died or reset the barrier; broken until it is reset
+  kOwnerDied,       ///< acquired, and its last owner died holding it: what it guards may be half-changed
+  kNotOwner,        ///< it is somebody else who holds it, or nobody
+  kOverRelease,     ///< released more often than acquired
 };
 
 /// The enumerator's name without its k, for messages and logs.
@@ -50,6 +55,11 @@ constexpr std::string_view to_string(Status status) noexcept {
     case Status::kNotFound: return "NotFound"sv;
     case Status::kRefused: return "Refused"sv;
     case Status::kExists: return "Exists"sv;
+    case Status::kBroken: return "Broken"sv;
+    case Status::kBrokenBarrier: return "BrokenBarrier"sv;
+    case Status::kOwnerDied: return "OwnerDied"sv;
+    case Status::kNotOwner: return "NotOwner"sv;
+    case Status::kOverRelease: return "OverRelease"sv;
   }
   return "invalid status"sv;
 }
@@ -81,6 +91,11 @@ using Auth = StatusError<Status::kAuth>;
 using NotFound = StatusError<Status::kNotFound>;
 using Refused = StatusError<Status::kRefused>;
 using Exists = StatusError<Status::kExists>;
+using Broken = StatusError<Status::kBroken>;
+using BrokenBarrier = StatusError<Status::kBrokenBarrier>;
+using OwnerDied = StatusError<Status::kOwnerDied>;
+using NotOwner = StatusError<Status::kNotOwner>;
+using OverRelease = StatusError<Status::kOverRelease>;
 
 /// Bytes that are no valid encoding of the type asked for, or an object that cannot be encoded.
 class EncodingError final : public Error {
