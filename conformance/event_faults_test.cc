@@ -60,9 +60,8 @@ void expect_survivors_of(const char* what, F victims_step) {
 }
 
 TEST_F(EventFaults, H8_WaitersMayDieAtAnyMoment) {
-  expect_survivors_of("waiters of an event", [](crucible::Event& event, Calls& calls) {
-    calls.inside([&] { return event.wait_for(50us); });
-  });
+  expect_survivors_of("waiters of an event",
+                      [](crucible::Event& event, Calls& calls) { calls.inside([&] { return event.wait_for(50us); }); });
 }
 
 TEST_F(EventFaults, H8_SettersMayDieAtAnyMoment) {
@@ -117,7 +116,7 @@ TEST_F(EventFaults, L50_AForkBesideThreadsThatWaitUsesIt) {
   crucible::Event answer;
   std::jthread waiting([&] { EXPECT_TRUE(event.wait()); });
   std::jthread busy([&] {
-    while (!event.is_set()) answer.is_set();
+    while (!event.is_set()) (void)answer.is_set();
   });
   Peer child([&] {
     EXPECT_FALSE(event.is_set());

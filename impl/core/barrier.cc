@@ -12,9 +12,9 @@
 namespace crucible {
 
 // `word` is two numbers. The upper half counts who has come in this turn. The lower half is the turn, which all sleep
-// on: even; odd once it is broken; the next even number once all have come, or by reset(). Since a turn ends in one
-// exchange of the word, everybody sees it end in the same way: it is over and was not broken, or it was, as `word` says
-// until reset(), which marks the slots of those who may not have looked yet before it begins the next turn.
+// on: a multiple of four; with kBroken or kResets once it is broken; the next multiple once all have come, or when a
+// reset is done. A turn ends in one exchange of the word, so that all see it end in the same way. Before the next turn
+// begins, a reset marks the slots of those who may not have looked yet; whoever finds one half done completes it.
 struct Barrier::State {
   union alignas(64) {
     std::atomic<std::uint64_t> word;
@@ -27,18 +27,24 @@ struct Barrier::State {
 
   static std::uint32_t came_of(std::uint64_t word) noexcept { return static_cast<std::uint32_t>(word >> 32U); }
   static std::uint32_t turn_of(std::uint64_t word) noexcept { return static_cast<std::uint32_t>(word); }
-  static bool is_broken(std::uint64_t word) noexcept { return (word & 1U) != 0; }
+  static constexpr std::uint32_t kBroken = 1;
+  static constexpr std::uint32_t kResets = 2;
+  static constexpr std::uint32_t kNextTurn = 4;
+  static std::uint32_t number_of(std::uint32_t turn) noexcept { return turn / kNextTurn; }
   static std::uint32_t slot_word(std::uint32_t turn, WaitSlot::Kind kind) noexcept {
-    return WaitSlot::word_of(turn / 2, kind);
+    return WaitSlot::word_of(number_of(turn), kind);
   }
 
   // Two for each party: who still leaves one turn does not keep anybody from the next.
   std::span<WaitSlot> slots() noexcept { return {reinterpret_cast<WaitSlot*>(this + 1), std::size_t{2} * parties}; }
 
+  static std::size_t bytes(std::uint32_t parties);
+  void initialise(std::uint32_t count, std::optional<std::chrono::nanoseconds> timeout);
   void end(std::uint32_t turn, std::uint32_t next) noexcept;
-  void break_turn(std::uint32_t turn) noexcept;
-  void look_for_deaths(std::uint32_t turn) noexcept;
-  void sleep(std::uint32_t turn, Deadline deadline) noexcept;
+  void break_turn(std::uint32_t turn) noexcept { end(turn, turn | kBroken); }
+  std::uint64_t settled() noexcept;
+  void look_for_deaths(std::uint32_t turn);
+  void sleep(std::uint32_t turn, Deadline deadline);
 };
 
 static_assert(std::endian::native == std::endian::little && std::atomic<std::uint64_t>::is_always_lock_free);
@@ -53,37 +59,68 @@ void Barrier::State::end(std::uint32_t turn, std::uint32_t next) noexcept {
   }
 }
 
-void Barrier::State::break_turn(std::uint32_t turn) noexcept { end(turn, turn | 1U); }
+// What `word` says when no reset is under way.
+std::uint64_t Barrier::State::settled() noexcept {
+  for (;;) {
+    const std::uint64_t seen = word.load(std::memory_order_acquire);
+    if ((seen & kResets) == 0) return seen;
+    const std::uint32_t turn = turn_of(seen) - kResets;
+    for (WaitSlot& slot : slots()) {
+      std::uint32_t waiting = slot_word(turn, WaitSlot::Kind::kWaiting);
+      slot.word.compare_exchange_strong(waiting, slot_word(turn, WaitSlot::Kind::kTold), std::memory_order_acq_rel,
+                                        std::memory_order_relaxed);
+    }
+    end(turn_of(seen), turn + kNextTurn);
+  }
+}
 
 // Also of parties that died after they took a slot and before they were counted.
-void Barrier::State::look_for_deaths(std::uint32_t turn) noexcept {
+void Barrier::State::look_for_deaths(std::uint32_t turn) {
   const std::uint32_t waiting = slot_word(turn, WaitSlot::Kind::kWaiting);
   for (WaitSlot& slot : slots()) {
-    if (slot.word.load(std::memory_order_acquire) != waiting) continue;
+    if (slot.word.load(std::memory_order_acquire) != waiting || slot.is_busy()) continue;
     const WaitSlot::Claim claim = slot.claim();
     if (claim == WaitSlot::Claim::kBusy) continue;
-    if (claim == WaitSlot::Claim::kFree) {
-      slot.let_go();
-      continue;
-    }
-    if (slot.word.load(std::memory_order_relaxed) == waiting) break_turn(turn);
+    if (claim == WaitSlot::Claim::kInherited && slot.word.load(std::memory_order_relaxed) == waiting) break_turn(turn);
     slot.vacate();
   }
 }
 
-void Barrier::State::sleep(std::uint32_t turn, Deadline deadline) noexcept {
+void Barrier::State::sleep(std::uint32_t turn, Deadline deadline) {
   futex_nap(turn_word, turn, deadline, kWatchNap);
   if (turn_of(word.load(std::memory_order_acquire)) == turn) look_for_deaths(turn);
 }
 
-Barrier::Barrier(std::uint32_t parties, std::function<void()> action, std::optional<std::chrono::nanoseconds> timeout)
-    : action_(std::move(action)) {
+namespace {
+
+constexpr SharedBlock::Kind kKind = {.name = "crucible barrier", .version = 1};
+
+}  // namespace
+
+std::size_t Barrier::State::bytes(std::uint32_t parties) {
   if (parties == 0 || parties > kMaxParties) throw BadArgument("Barrier: 1 to 4096 parties");
-  block_ = SharedBlock::allocate(sizeof(State) + std::size_t{2} * parties * sizeof(WaitSlot));
-  State& state = this->state();
-  state.parties = parties;
-  state.timeout_ns = timeout ? std::max(timeout->count(), std::int64_t{0}) : -1;
-  for (WaitSlot& slot : state.slots()) slot.initialise();
+  return sizeof(State) + std::size_t{2} * parties * sizeof(WaitSlot);
+}
+
+void Barrier::State::initialise(std::uint32_t count, std::optional<std::chrono::nanoseconds> timeout) {
+  RobustMutex::require_supported();
+  parties = count;
+  timeout_ns = timeout ? std::max(timeout->count(), std::int64_t{0}) : -1;
+}
+
+Barrier::Barrier(std::uint32_t parties, std::function<void()> action, std::optional<std::chrono::nanoseconds> timeout)
+    : Barrier(SharedBlock::allocate(State::bytes(parties)), std::move(action)) {
+  state().initialise(parties, timeout);
+}
+
+Barrier Barrier::create(const std::string& name, std::uint32_t parties, std::function<void()> action,
+                        std::optional<std::chrono::nanoseconds> timeout) {
+  const auto initialise = [=](SharedBlock& block) { block.as<State>().initialise(parties, timeout); };
+  return {SharedBlock::create(name, kKind, State::bytes(parties), initialise), std::move(action)};
+}
+
+Barrier Barrier::open(const std::string& name, std::function<void()> action) {
+  return {SharedBlock::open(name, kKind), std::move(action)};
 }
 
 Barrier::State& Barrier::state() const noexcept { return block_.as<State>(); }
@@ -93,28 +130,12 @@ std::uint32_t Barrier::wait() {
   return wait(timeout_ns < 0 ? Deadline::never() : Deadline::after(std::chrono::nanoseconds(timeout_ns)));
 }
 
-namespace {
-
-// The caller's slot; free again however it leaves.
-class Occupied {
- public:
-  explicit Occupied(WaitSlot& slot) noexcept : slot_(slot) {}
-  Occupied(const Occupied&) = delete;
-  Occupied& operator=(const Occupied&) = delete;
-  ~Occupied() { slot_.vacate(); }
-
- private:
-  WaitSlot& slot_;
-};
-
-}  // namespace
-
 std::uint32_t Barrier::wait(Deadline deadline) {
   State& state = this->state();
   std::uint32_t turn = 0;
   std::uint32_t index = 0;
   WaitSlot& slot = arrive(deadline, turn, index);
-  const Occupied occupied(slot);
+  const OccupiedSlot occupied(slot);
   if (index + 1 == state.parties) release(turn);
   std::uint32_t now = 0;
   while ((now = State::turn_of(state.word.load(std::memory_order_acquire))) == turn) {
@@ -124,7 +145,7 @@ std::uint32_t Barrier::wait(Deadline deadline) {
       state.sleep(turn, deadline);
     }
   }
-  if (now == (turn | 1U) || WaitSlot::kind_of(slot.word.load(std::memory_order_relaxed)) == WaitSlot::Kind::kTold) {
+  if (State::number_of(now) == State::number_of(turn) || slot.kind() == WaitSlot::Kind::kTold) {
     throw BrokenBarrier("Barrier::wait");
   }
   return index;
@@ -133,12 +154,12 @@ std::uint32_t Barrier::wait(Deadline deadline) {
 // Counts this party in.
 WaitSlot& Barrier::arrive(Deadline deadline, std::uint32_t& turn, std::uint32_t& index) {
   State& state = this->state();
-  std::uint64_t word = state.word.load(std::memory_order_acquire);
   for (;;) {
-    if (State::is_broken(word)) throw BrokenBarrier("Barrier::wait");
+    std::uint64_t word = state.settled();
+    if ((word & State::kBroken) != 0) throw BrokenBarrier("Barrier::wait");
     turn = State::turn_of(word);
     index = State::came_of(word);
-    const std::size_t first = (turn / 2 % 2 == 0 ? 0 : state.parties) + index;
+    const std::size_t first = (State::number_of(turn) % 2 == 0 ? 0 : state.parties) + index;
     WaitSlot* const slot =
         index == state.parties ? nullptr : claim_one_of(state.slots(), first, [](WaitSlot& /*dead*/) {});
     if (slot != nullptr) {
@@ -159,7 +180,6 @@ WaitSlot& Barrier::arrive(Deadline deadline, std::uint32_t& turn, std::uint32_t&
     } else {
       state.sleep(turn, deadline);
     }
-    word = state.word.load(std::memory_order_acquire);
   }
 }
 
@@ -176,46 +196,38 @@ void Barrier::release(std::uint32_t turn) {
       throw;
     }
   }
-  state.end(turn, turn + 2);
+  state.end(turn, turn + State::kNextTurn);
 }
 
 void Barrier::abort() noexcept {
   State& state = this->state();
-  std::uint64_t word = state.word.load(std::memory_order_acquire);
-  while (!State::is_broken(word)) {
+  for (std::uint64_t word = 0; ((word = state.settled()) & State::kBroken) == 0;) {
     state.break_turn(State::turn_of(word));
-    word = state.word.load(std::memory_order_acquire);
   }
 }
 
 void Barrier::reset() noexcept {
   State& state = this->state();
-  const std::uint64_t word = state.word.load(std::memory_order_acquire);
-  if (!State::is_broken(word) && State::came_of(word) == 0) return;
-  const std::uint32_t turn = State::turn_of(word) & ~1U;
-  state.break_turn(turn);
-  if (State::turn_of(state.word.load(std::memory_order_acquire)) != (turn | 1U)) return;  // they have passed
-  for (WaitSlot& slot : state.slots()) {
-    std::uint32_t waiting = State::slot_word(turn, WaitSlot::Kind::kWaiting);
-    slot.word.compare_exchange_strong(waiting, State::slot_word(turn, WaitSlot::Kind::kTold), std::memory_order_acq_rel,
-                                      std::memory_order_relaxed);
-  }
-  state.end(turn | 1U, turn + 2);
+  const std::uint64_t word = state.settled();
+  if ((word & State::kBroken) == 0 && State::came_of(word) == 0) return;
+  const std::uint32_t turn = State::turn_of(word);
+  state.end(turn, (turn & ~State::kBroken) | State::kResets);
+  (void)state.settled();
 }
 
 std::uint32_t Barrier::parties() const noexcept { return state().parties; }
 
-std::uint32_t Barrier::n_waiting() const noexcept {
+std::uint32_t Barrier::n_waiting() const {
   State& state = this->state();
-  state.look_for_deaths(State::turn_of(state.word.load(std::memory_order_acquire)));
-  const std::uint64_t word = state.word.load(std::memory_order_acquire);
-  return State::is_broken(word) ? 0 : State::came_of(word);
+  state.look_for_deaths(State::turn_of(state.settled()));
+  const std::uint64_t word = state.settled();
+  return (word & State::kBroken) != 0 ? 0 : State::came_of(word);
 }
 
-bool Barrier::broken() const noexcept {
+bool Barrier::broken() const {
   State& state = this->state();
-  state.look_for_deaths(State::turn_of(state.word.load(std::memory_order_acquire)));
-  return State::is_broken(state.word.load(std::memory_order_acquire));
+  state.look_for_deaths(State::turn_of(state.settled()));
+  return (state.settled() & State::kBroken) != 0;
 }
 
 }  // namespace crucible

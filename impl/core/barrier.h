@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "api/deadline.h"
 #include "api/status.h"
@@ -26,6 +28,10 @@ class Barrier {
   /// than kMaxParties), std::system_error (no space).
   explicit Barrier(std::uint32_t parties, std::function<void()> action = {},
                    std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
+  /// For unrelated programs; names and further errors as SharedBlock's. Each brings its own action.
+  static Barrier create(const std::string& name, std::uint32_t parties, std::function<void()> action = {},
+                        std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
+  static Barrier open(const std::string& name, std::function<void()> action = {});
   Barrier(const Barrier&) = delete;
   Barrier& operator=(const Barrier&) = delete;
 
@@ -54,12 +60,14 @@ class Barrier {
 
   std::uint32_t parties() const noexcept;
   /// Who wait at this moment; 0 of a broken barrier.
-  std::uint32_t n_waiting() const noexcept;
-  [[nodiscard]] bool broken() const noexcept;
+  std::uint32_t n_waiting() const;
+  [[nodiscard]] bool broken() const;
 
  private:
   struct State;
 
+  Barrier(SharedBlock block, std::function<void()> action) noexcept
+      : block_(std::move(block)), action_(std::move(action)) {}
   State& state() const noexcept;
   WaitSlot& arrive(Deadline deadline, std::uint32_t& turn, std::uint32_t& index);
   void release(std::uint32_t turn);

@@ -22,7 +22,15 @@ struct Event::State {
 
 static_assert(std::endian::native == std::endian::little && std::atomic<std::uint64_t>::is_always_lock_free);
 
-Event::Event() : block_(SharedBlock::allocate(sizeof(State))) {}
+namespace {
+
+constexpr SharedBlock::Kind kKind = {.name = "crucible event", .version = 1};
+
+}  // namespace
+
+Event::Event() : Event(SharedBlock::allocate(sizeof(State))) {}
+Event Event::create(const std::string& name) { return Event(SharedBlock::create(name, kKind, sizeof(State), {})); }
+Event Event::open(const std::string& name) { return Event(SharedBlock::open(name, kKind)); }
 
 void Event::set() noexcept {
   State& state = block_.as<State>();

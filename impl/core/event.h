@@ -3,7 +3,8 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdint>
+#include <string>
+#include <utility>
 
 #include "api/deadline.h"
 #include "core/shared_block.h"
@@ -17,6 +18,9 @@ class Event {
  public:
   /// Throws std::system_error: no space.
   Event();
+  /// For unrelated programs; names and errors as SharedBlock's.
+  static Event create(const std::string& name);
+  static Event open(const std::string& name);
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
@@ -42,6 +46,8 @@ class Event {
 
  private:
   struct State;
+
+  explicit Event(SharedBlock block) noexcept : block_(std::move(block)) {}
 
   SharedBlock block_;
 };
