@@ -15,7 +15,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
-constexpr int kLooks = 200;  // at a lock that is held for one system call, before sleeping
+constexpr std::uint64_t kMostStorage = 1ULL << 46;  // beyond any machine's memory, but no overflow
+constexpr int kLooks = 200;                         // at a lock that is held for one system call, before sleeping
 
 }  // namespace
 
@@ -32,7 +33,8 @@ std::shared_ptr<SealedMemory> PacketQueue::make_page(const QueueOptions& options
   pthread_mutexattr_destroy(&attributes);
   if (error != 0) throw std::system_error(error, std::generic_category(), "pthread_mutex_init");
   shared.maxsize = options.maxsize;
-  shared.most_beside = options.storage_bytes != 0 ? options.storage_bytes : kBesideBytes;
+  shared.most_beside =
+      std::max<std::uint64_t>(kBesideBytes, std::min<std::uint64_t>(options.storage_bytes, kMostStorage) * 2);
   shared.joinable = options.joinable ? 1 : 0;
   return page;
 }
@@ -127,6 +129,8 @@ void PacketQueue::recover() {
     shared_.beside = last.beside + ((last.length & kBeside) != 0 ? bytes_beside(last.length & ~kBeside) : 0);
     shared_.pending = 0;
     shared_.next.store(last.number + 1, std::memory_order_release);
+  } else if (shared_.pending != 0) {
+    drop_beside(shared_.beside, shared_.pending);
   }
   shared_.pending = 0;
   pthread_mutex_consistent(&shared_.lock);

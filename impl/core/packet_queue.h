@@ -28,7 +28,7 @@ namespace crucible {
 class PacketQueue : public Queue {
  public:
   static constexpr std::uint64_t kMaxMessage = 1ULL << 32;
-  /// Of messages beside their packets, unless QueueOptions::storage_bytes says otherwise; one message may be longer.
+  /// Of messages beside their packets, or more if QueueOptions::storage_bytes says so; one message may be longer.
   static constexpr std::uint64_t kBesideBytes = 64ULL << 20;
 
   Status put_bytes(ByteView message, Deadline deadline = Deadline::never()) override;
@@ -98,6 +98,8 @@ class PacketQueue : public Queue {
   virtual bool send_beside(const Header& header, ByteView message, const Fd& prepared) = 0;
   /// Takes the message of such a packet, which is `to.size()` long. Throws std::system_error.
   virtual void take_beside(const Packet& packet, ByteSpan to) = 0;
+  /// Forgets what a killed putter may have written of such a message.
+  virtual void drop_beside(std::uint64_t /*beside*/, std::uint64_t /*bytes*/) {}
   /// Receives a packet: the first bytes of its payload into `direct`. With `wait` it sleeps until there is one.
   virtual Received receive_packet(Packet& packet, ByteSpan direct, bool wait) = 0;
   /// Receives packets that are there, with all of their payload spilled; how many.

@@ -20,10 +20,11 @@ namespace crucible {
 namespace {
 
 constexpr std::size_t kDefaultStorage = 1024 * 1024;
-constexpr std::size_t kSmallMessage = 512;  // of the kernel's memory at most, half of what it counts for a small packet
+constexpr std::size_t kSmall = 1024;  // more than the kernel counts for a small packet
+constexpr std::size_t kCounted = 13;  // more than it counts for a byte of payload
 constexpr int kKernelReserve = 32;
 
-// The kernel grants twice what is asked for, but no more than twice net.core.wmem_max.
+// The kernel grants twice what is asked for, to all but root no more than twice net.core.wmem_max.
 int buffer_of(int socket) {
   int size = 0;
   socklen_t length = sizeof size;
@@ -31,13 +32,20 @@ int buffer_of(int socket) {
   return size;
 }
 
+// Storage is asked for in payload: in messages of 64 bytes the kernel counts twelve times as much.
 void set_buffer(int socket, const QueueOptions& options) {
-  const std::size_t wished = std::max(kDefaultStorage, std::min<std::size_t>(options.maxsize, INT_MAX) * kSmallMessage);
-  const std::size_t wanted = options.storage_bytes != 0 ? options.storage_bytes : wished;
-  const int size = static_cast<int>(std::min<std::size_t>(wanted, INT_MAX / 2));
-  if (setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) != 0) throw_errno("setsockopt(SO_SNDBUF)");
-  if (options.storage_bytes != 0 && static_cast<std::size_t>(buffer_of(socket)) / 2 < wanted) {
-    throw BadArgument("queue: the system refuses storage for " + std::to_string(wanted) + " bytes");
+  constexpr std::size_t kMost = INT_MAX / 2;
+  const bool is_asked = options.storage_bytes != 0;
+  const std::size_t wished = is_asked ? std::min(options.storage_bytes, kMost) * kCounted / 2 + kSmall
+                                      : std::min(options.maxsize, kMost / kSmall) * kSmall / 2;
+  const std::size_t wanted = is_asked ? wished : std::max(kDefaultStorage, wished);
+  const int size = static_cast<int>(std::min(wanted, kMost));
+  if (setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0 &&
+      setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) != 0) {
+    throw_errno("setsockopt(SO_SNDBUF)");
+  }
+  if (is_asked && (wanted > kMost || static_cast<std::size_t>(buffer_of(socket)) / 2 < wanted)) {
+    throw BadArgument("queue: the system refuses storage for " + std::to_string(options.storage_bytes) + " bytes");
   }
 }
 
