@@ -20,7 +20,10 @@ constexpr unsigned kKills = 70;
 
 class QueueStep : public QueueTest {
  protected:
-  QueueStep() : queue_(make({.maxsize = kBound, .storage_bytes = kStorage})) {}
+  void SetUp() override {
+    QueueTest::SetUp();
+    queue_ = make({.maxsize = kBound, .storage_bytes = kStorage});
+  }
   void TearDown() override {
     queue_.reset();
     QueueTest::TearDown();
