@@ -37,6 +37,7 @@ struct SemaphoreState {
 
   std::atomic<std::uint64_t> counts;
   std::uint64_t bound;
+  std::uint64_t pids;               // the pid_namespace() of those who hold permits
   RobustMutex mutex;                // guards what follows, and the number of permits in `counts`
   std::atomic<std::uint32_t> used;  // so many of the holders have ever been used
   std::array<Holder, Semaphore::kMostHolders> holders;
@@ -96,6 +97,7 @@ struct SemaphoreState {
   // Gives back what the dead hold. Whether there was anything. Asking after them takes long, hence without the mutex.
   bool reclaim() {
     bool any = false;
+    if (permits(counts.load(std::memory_order_relaxed)) == 0 || pids != pid_namespace()) return any;
     const std::uint32_t end = used.load(std::memory_order_acquire);
     for (std::uint32_t slot = 0; slot < end; ++slot) {
       Holder& holder = holders[slot];
@@ -184,14 +186,28 @@ struct SemaphoreState {
 
 SemaphoreState& Semaphore::state() const noexcept { return block_.as<SemaphoreState>(); }
 
-Semaphore::Semaphore(std::int64_t value, std::int64_t bound) {
+Semaphore::Semaphore(const std::string* name, SharedBlock::Kind kind, std::int64_t value, std::int64_t bound) {
   if (value < 0 || value > kGreatest) {
     throw BadArgument("Semaphore: a value of " + std::to_string(value) + " is not between 0 and 2^31 - 1");
   }
   RobustMutex::require_supported();
-  block_ = SharedBlock::allocate(sizeof(SemaphoreState));
-  state().counts.store(static_cast<std::uint64_t>(value), std::memory_order_relaxed);
-  state().bound = static_cast<std::uint64_t>(bound);
+  const auto initialise = [value, bound](SharedBlock& block) {
+    SemaphoreState& state = block.as<SemaphoreState>();
+    state.counts.store(static_cast<std::uint64_t>(value), std::memory_order_relaxed);
+    state.bound = static_cast<std::uint64_t>(bound);
+    state.pids = pid_namespace();
+  };
+  if (name == nullptr) {
+    block_ = SharedBlock::allocate(sizeof(SemaphoreState));
+    initialise(block_);
+  } else {
+    block_ = SharedBlock::create(*name, kind, sizeof(SemaphoreState), initialise);
+  }
+}
+
+Semaphore::Semaphore(const std::string& name, SharedBlock::Kind kind) {
+  RobustMutex::require_supported();
+  block_ = SharedBlock::open(name, kind);
 }
 
 bool Semaphore::acquire_until(Deadline deadline) noexcept {
@@ -223,6 +239,7 @@ std::int64_t Semaphore::value() const noexcept {
 
 std::optional<Semaphore::Permit> Semaphore::permit_until(Deadline deadline) {
   SemaphoreState& state = this->state();
+  if (state.pids != pid_namespace()) throw Unsupported("permit: the semaphore was created in another pid namespace");
   const ProcessIdentity self = ProcessIdentity::self();
   SemaphoreState::Wait wait(state, deadline);
   std::uint32_t slot = 0;
