@@ -3,12 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <ostream>
 #include <thread>
-#include <utility>
 
 #include "api/status.h"
+#include "conformance/pipe_support.h"
 #include "conformance/support/events.h"
 #include "conformance/support/fixture.h"
 #include "conformance/support/peer.h"
@@ -16,15 +14,7 @@
 #include "core/rlock.h"
 #include "core/semaphore.h"
 
-namespace crucible {
-
-inline void PrintTo(Status status, std::ostream* out) { *out << to_string(status); }
-
-}  // namespace crucible
-
 namespace crucible::testing {
-
-using namespace std::chrono_literals;
 
 class Locks : public CleanFixture {};
 class LocksTiming : public CleanFixture {};
@@ -90,13 +80,5 @@ void elsewhere(F body) {
   SCOPED_TRACE("in another process");
   Peer(body).join();
 }
-
-class Stopwatch {
- public:
-  std::chrono::nanoseconds elapsed() const { return std::chrono::steady_clock::now() - start_; }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 }  // namespace crucible::testing
