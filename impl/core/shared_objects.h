@@ -22,9 +22,9 @@ namespace crucible {
 
 /// What may lie in memory that several processes use: its bytes are all there is of it. (A pointer's are not.)
 template <class T>
-concept Shareable = std::is_trivially_copyable_v<T> && std::is_default_constructible_v<T> &&
-                    std::same_as<T, std::remove_cv_t<T>> && !std::is_pointer_v<T> && !std::is_member_pointer_v<T> &&
-                    alignof(T) <= SharedBlock::kAlignment;
+concept Shareable =
+    std::is_trivially_copyable_v<T> && std::is_default_constructible_v<T> && std::same_as<T, std::remove_cv_t<T>> &&
+    !std::is_pointer_v<T> && !std::is_member_pointer_v<T> && alignof(T) <= SharedBlock::kAlignment;
 
 namespace detail {
 
