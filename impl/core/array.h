@@ -29,11 +29,13 @@ class RawArray {
   explicit RawArray(std::span<const T> values) : objects_(values) {}
   RawArray(std::initializer_list<T> values) : RawArray(view(values)) {}
   /// As SharedBlock::create() and open(); BadArgument also for an array of another type.
-  static RawArray create(const std::string& name, std::span<const T> values) { return RawArray(name, values); }
-  static RawArray create(const std::string& name, std::initializer_list<T> values) {
-    return RawArray(name, view(values));
+  static RawArray create(const std::string& name, std::span<const T> values) {
+    return RawArray(ByName(), name, values);
   }
-  static RawArray open(const std::string& name) { return RawArray(name); }
+  static RawArray create(const std::string& name, std::initializer_list<T> values) {
+    return RawArray(ByName(), name, view(values));
+  }
+  static RawArray open(const std::string& name) { return RawArray(ByName(), name); }
   RawArray(const RawArray&) = delete;
   RawArray& operator=(const RawArray&) = delete;
 
@@ -95,9 +97,10 @@ class RawArray {
   void unlink() const { objects_.block().unlink(); }
 
  private:
+  using ByName = detail::ByName;
   static constexpr SharedBlock::Kind kKind = {"array", 1};
-  RawArray(const std::string& name, std::span<const T> values) : objects_(name, kKind, values) {}
-  explicit RawArray(const std::string& name) : objects_(name, kKind) {}
+  RawArray(ByName /*tag*/, const std::string& name, std::span<const T> values) : objects_(name, kKind, values) {}
+  RawArray(ByName /*tag*/, const std::string& name) : objects_(name, kKind) {}
 
   static std::span<const T> view(std::initializer_list<T> values) { return {values.begin(), values.size()}; }
   std::span<T> range(std::size_t first, std::size_t last) const {
@@ -119,8 +122,8 @@ class Array {
   Array(std::ptrdiff_t size, L& lock) : lock_(lock), array_(size) {}
   Array(std::span<const T> values, L& lock) : lock_(lock), array_(values) {}
   /// The lock has a name of its own behind the array's, which may be five characters shorter than a block's.
-  static Array create(const std::string& name, std::span<const T> values) { return Array(name, values); }
-  static Array open(const std::string& name) { return Array(name); }
+  static Array create(const std::string& name, std::span<const T> values) { return Array(ByName(), name, values); }
+  static Array open(const std::string& name) { return Array(ByName(), name); }
   Array(const Array&) = delete;
   Array& operator=(const Array&) = delete;
 
@@ -181,11 +184,12 @@ class Array {
   }
 
  private:
+  using ByName = detail::ByName;
   using Guard = detail::Guard<L>;
   // The lock first: who finds the array finds the lock too.
-  Array(const std::string& name, std::span<const T> values)
+  Array(ByName /*tag*/, const std::string& name, std::span<const T> values)
       : lock_(name, Guard::Make::kCreate), array_(RawArray<T>::create(name, values)) {}
-  explicit Array(const std::string& name) : lock_(name, Guard::Make::kOpen), array_(RawArray<T>::open(name)) {}
+  Array(ByName /*tag*/, const std::string& name) : lock_(name, Guard::Make::kOpen), array_(RawArray<T>::open(name)) {}
 
   Guard lock_;
   RawArray<T> array_;

@@ -28,6 +28,11 @@ concept Shareable =
 
 namespace detail {
 
+/// Tells constructors for what has a name from those that take values.
+struct ByName {
+  explicit ByName() = default;
+};
+
 /// `size()` objects; a named block also says of what type they are.
 template <Shareable T>
 class SharedObjects {

@@ -20,8 +20,8 @@ class RawValue {
   RawValue() : RawValue(T{}) {}
   explicit RawValue(const T& initial) : objects_(std::span<const T>(&initial, 1)) {}
   /// As SharedBlock::create() and open(); BadArgument also for a value of another type.
-  static RawValue create(const std::string& name, const T& initial = T{}) { return RawValue(name, initial); }
-  static RawValue open(const std::string& name) { return RawValue(name); }
+  static RawValue create(const std::string& name, const T& initial = T{}) { return RawValue(ByName(), name, initial); }
+  static RawValue open(const std::string& name) { return RawValue(ByName(), name); }
   RawValue(const RawValue&) = delete;
   RawValue& operator=(const RawValue&) = delete;
 
@@ -38,9 +38,11 @@ class RawValue {
   void unlink() const { objects_.block().unlink(); }
 
  private:
+  using ByName = detail::ByName;
   static constexpr SharedBlock::Kind kKind = {"value", 1};
-  RawValue(const std::string& name, const T& initial) : objects_(name, kKind, std::span<const T>(&initial, 1)) {}
-  explicit RawValue(const std::string& name) : objects_(name, kKind) {
+  RawValue(ByName /*tag*/, const std::string& name, const T& initial)
+      : objects_(name, kKind, std::span<const T>(&initial, 1)) {}
+  RawValue(ByName /*tag*/, const std::string& name) : objects_(name, kKind) {
     if (objects_.size() != 1) throw BadArgument("open: " + name + " is no value");
   }
 
@@ -58,8 +60,8 @@ class Value {
   explicit Value(const T& initial) : value_(initial) {}
   Value(const T& initial, L& lock) : lock_(lock), value_(initial) {}
   /// The lock has a name of its own behind the value's, which may be five characters shorter than a block's.
-  static Value create(const std::string& name, const T& initial = T{}) { return Value(name, initial); }
-  static Value open(const std::string& name) { return Value(name); }
+  static Value create(const std::string& name, const T& initial = T{}) { return Value(ByName(), name, initial); }
+  static Value open(const std::string& name) { return Value(ByName(), name); }
   Value(const Value&) = delete;
   Value& operator=(const Value&) = delete;
 
@@ -93,11 +95,12 @@ class Value {
   }
 
  private:
+  using ByName = detail::ByName;
   using Guard = detail::Guard<L>;
   // The lock first: who finds the value finds the lock too.
-  Value(const std::string& name, const T& initial)
+  Value(ByName /*tag*/, const std::string& name, const T& initial)
       : lock_(name, Guard::Make::kCreate), value_(RawValue<T>::create(name, initial)) {}
-  explicit Value(const std::string& name) : lock_(name, Guard::Make::kOpen), value_(RawValue<T>::open(name)) {}
+  Value(ByName /*tag*/, const std::string& name) : lock_(name, Guard::Make::kOpen), value_(RawValue<T>::open(name)) {}
 
   Guard lock_;
   RawValue<T> value_;
