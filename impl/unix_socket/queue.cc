@@ -1,5 +1,6 @@
 #include "unix_socket/queue.h"
 
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -158,6 +159,17 @@ bool UnixSocketQueue::is_full() {
 }
 
 Status UnixSocketQueue::await_storage(Deadline deadline) { return await_events(out(), POLLOUT, deadline, gate_); }
+
+// A file that finds the descriptor table full is lost with its message.
+void UnixSocketQueue::require_room_for_file() {
+  const Fd probe(::fcntl(in(), F_DUPFD_CLOEXEC, 0));
+  if (probe) return;
+  const int error = errno;
+  Header first = {};
+  if (!peek_first(first) || (first.length & kBeside) == 0) return;
+  errno = error;
+  throw_errno("recvmsg");
+}
 
 // --- Receiving ---------------------------------------------------------------------------------------------------
 
