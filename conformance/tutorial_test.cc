@@ -12,17 +12,16 @@
 #include <iostream>
 #include <memory>
 #include <mutex>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "api/mechanism.h"
-#include "conformance/support/capture.h"
 #include "conformance/support/children.h"
 #include "conformance/support/events.h"
 #include "conformance/support/fixture.h"
 #include "conformance/support/peer.h"
+#include "conformance/tutorial_support.h"
 #include "core/condition.h"
 #include "core/event.h"
 #include "core/process.h"
@@ -33,25 +32,6 @@ namespace {
 
 class Tutorial : public CleanFixture {};
 class TutorialPipe : public MechanismTest {};
-
-// What `program`, as a process of its own, writes to stdout.
-std::string output_of(const std::function<void()>& program) {
-  Capture capture;
-  Peer running([&] {
-    capture.replace(STDOUT_FILENO);
-    program();
-  });
-  std::string text = capture.text();
-  running.join();
-  return text;
-}
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
-  return lines;
-}
 
 // All of them are inside at some time, or none leaves: that they overlap needs no clock.
 struct Meeting {
