@@ -9,12 +9,21 @@ namespace crucible::testing {
 
 inline nlohmann::json declared(const Capabilities& capabilities) {
   // A field more or less does not compile: it must be entered below and in the table.
-  const auto& [cross_host, pollable, multi_writer, hands_over, transferable, passes_descriptors, unbounded, zero_copy,
-               outlives_sender, total_order, survives_kill, max_message_bytes, storage_bytes] = capabilities;
-  return {{"cross_host", cross_host},      {"pollable", pollable},           {"multi_writer", multi_writer},
-          {"hands_over", hands_over},      {"transferable", transferable},   {"passes_descriptors", passes_descriptors},
-          {"unbounded", unbounded},        {"zero_copy", zero_copy},         {"outlives_sender", outlives_sender},
-          {"total_order", total_order},    {"survives_kill", survives_kill}, {"max_message_bytes", max_message_bytes},
+  const auto& [cross_host, local_names, pollable, multi_writer, hands_over, transferable, passes_descriptors, unbounded,
+               zero_copy, outlives_sender, total_order, survives_kill, max_message_bytes, storage_bytes] = capabilities;
+  return {{"cross_host", cross_host},
+          {"local_names", local_names},
+          {"pollable", pollable},
+          {"multi_writer", multi_writer},
+          {"hands_over", hands_over},
+          {"transferable", transferable},
+          {"passes_descriptors", passes_descriptors},
+          {"unbounded", unbounded},
+          {"zero_copy", zero_copy},
+          {"outlives_sender", outlives_sender},
+          {"total_order", total_order},
+          {"survives_kill", survives_kill},
+          {"max_message_bytes", max_message_bytes},
           {"storage_bytes", storage_bytes}};
 }
 

@@ -118,7 +118,7 @@ TEST_P(DoorFaults, A24_AKilledListenerLeavesNoClientWaitingAndNoNameTaken) {
   Random random;
   Phases phases = {};
   const Directory directory;
-  const std::string address = is_local() ? at(directory.file("door")) : listen()->address();
+  const std::string address = capabilities().local_names ? at(directory.file("door")) : listen()->address();
   for (unsigned i = 0; i < kKills; ++i) {
     const SharedBox<std::atomic<int>> phase(kElsewhere);
     const auto when = moment(random);

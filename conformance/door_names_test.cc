@@ -1,4 +1,4 @@
-// Clauses A5, A15 to A18 and A25: names of doors, whose they are, who may use them, and what becomes of them.
+// Clauses A5, A15 to A18 and A25 to A27: names of doors, whose they are, who may use them, and what becomes of them.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,8 +35,8 @@ class DoorNames : public DoorTest {
 #define CRUCIBLE_REQUIRE_ROOT \
   if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user"
 
-TEST_P(DoorNames, A5_AnAbstractNameLeavesNothingBehind) {
-  CRUCIBLE_REQUIRE_LOCAL_DOOR;
+TEST_P(DoorNames, A26_AnAbstractNameLeavesNothingBehind) {
+  CRUCIBLE_REQUIRE(local_names);
   const std::string address = at("@crucible-test-" + std::to_string(::getpid()));
   for (int round = 0; round < 2; ++round) {
     const std::unique_ptr<Listener> listener = mechanism().listen(address, {});
@@ -56,8 +56,8 @@ TEST_P(DoorNames, A5_TheSystemChoosesNamesThatDiffer) {
   expect_serves(*other, mechanism());
 }
 
-TEST_P(DoorNames, A5_HostAndPortCanBeGiven) {
-  if (is_local()) GTEST_SKIP() << mechanism().name << " has names on this host only";
+TEST_P(DoorNames, A27_HostAndPortCanBeGiven) {
+  CRUCIBLE_REQUIRE(cross_host);
   for (const char* where : {":0", "127.0.0.1:0", "localhost:0"}) {
     const std::unique_ptr<Listener> listener = mechanism().listen(at(where), {});
     expect_serves(*listener, mechanism());
@@ -67,7 +67,7 @@ TEST_P(DoorNames, A5_HostAndPortCanBeGiven) {
 }
 
 TEST_P(DoorNames, A15_ASocketFileIsItsOwnersAloneWhateverTheUmask) {
-  CRUCIBLE_REQUIRE_LOCAL_DOOR;
+  CRUCIBLE_REQUIRE(local_names);
   const Directory directory;
   const std::string path = directory.file("door");
   for (const mode_t mask : {0000U, 0022U, 0077U, 0777U}) {
@@ -85,7 +85,7 @@ TEST_P(DoorNames, A15_ASocketFileIsItsOwnersAloneWhateverTheUmask) {
 
 // Looks at the file as fast as it can while doors open and close under umask 0.
 TEST_P(DoorNames, A15_AtNoMomentIsTheFileWider) {
-  CRUCIBLE_REQUIRE_LOCAL_DOOR;
+  CRUCIBLE_REQUIRE(local_names);
   const Directory directory;
   const std::string path = directory.file("door");
   const SharedBox<std::atomic<bool>> over(false);
@@ -104,7 +104,7 @@ TEST_P(DoorNames, A15_AtNoMomentIsTheFileWider) {
 }
 
 TEST_P(DoorNames, A16_AnotherUserComesThroughNoDoorWithoutAKey) {
-  CRUCIBLE_REQUIRE_LOCAL_DOOR;
+  CRUCIBLE_REQUIRE(local_names);
   CRUCIBLE_REQUIRE_ROOT;
   const Directory directory;
   ASSERT_EQ(::chmod(directory.path().c_str(), 0755), 0);
@@ -126,7 +126,7 @@ TEST_P(DoorNames, A16_AnotherUserComesThroughNoDoorWithoutAKey) {
 
 TEST_P(DoorNames, A25_AnotherUserWhoKnowsTheKeyComesThroughAnAbstractName) {
   CRUCIBLE_REQUIRE(transferable);
-  CRUCIBLE_REQUIRE_LOCAL_DOOR;
+  CRUCIBLE_REQUIRE(local_names);
   CRUCIBLE_REQUIRE_ROOT;
   const std::unique_ptr<Listener> listener = listen(keyed("ours"));
   Peer guest([&] {
@@ -141,7 +141,7 @@ TEST_P(DoorNames, A25_AnotherUserWhoKnowsTheKeyComesThroughAnAbstractName) {
 }
 
 TEST_P(DoorNames, A16_ADoorOfAnotherUserIsNotTrustedWithoutAKey) {
-  CRUCIBLE_REQUIRE_LOCAL_DOOR;
+  CRUCIBLE_REQUIRE(local_names);
   CRUCIBLE_REQUIRE_ROOT;
   const std::string address = at("@crucible-squatter-" + std::to_string(::getpid()));
   Event listening;
@@ -159,7 +159,7 @@ TEST_P(DoorNames, A16_ADoorOfAnotherUserIsNotTrustedWithoutAKey) {
 }
 
 TEST_P(DoorNames, A17_TheNameOfADeadOwnerIsTakenOver) {
-  CRUCIBLE_REQUIRE_LOCAL_DOOR;
+  CRUCIBLE_REQUIRE(local_names);
   const Directory directory;
   const std::string path = directory.file("door");
   Event listening;
@@ -178,7 +178,7 @@ TEST_P(DoorNames, A17_TheNameOfADeadOwnerIsTakenOver) {
 }
 
 TEST_P(DoorNames, A17_TheNameOfALivingOwnerNeverIsAlsoIfItIsStoppedOrBusy) {
-  CRUCIBLE_REQUIRE_LOCAL_DOOR;
+  CRUCIBLE_REQUIRE(local_names);
   const Directory directory;
   const std::string path = directory.file("door");
   Event listening;
@@ -198,7 +198,7 @@ TEST_P(DoorNames, A17_TheNameOfALivingOwnerNeverIsAlsoIfItIsStoppedOrBusy) {
 }
 
 TEST_P(DoorNames, A17_WhatIsNoSocketIsNotRemoved) {
-  CRUCIBLE_REQUIRE_LOCAL_DOOR;
+  CRUCIBLE_REQUIRE(local_names);
   const Directory directory;
   const std::string path = directory.file("precious");
   std::ofstream(path) << "data";
@@ -208,7 +208,7 @@ TEST_P(DoorNames, A17_WhatIsNoSocketIsNotRemoved) {
 }
 
 TEST_P(DoorNames, A17_OfManyStartersAtADeadOwnersNameOneWins) {
-  CRUCIBLE_REQUIRE_LOCAL_DOOR;
+  CRUCIBLE_REQUIRE(local_names);
   constexpr int kStarters = 4;
   for (int round = 0; round < 10; ++round) {
     const Directory directory;
@@ -241,7 +241,7 @@ TEST_P(DoorNames, A17_OfManyStartersAtADeadOwnersNameOneWins) {
 }
 
 TEST_P(DoorNames, A17_CloseRemovesItsOwnNameAndNoOther) {
-  CRUCIBLE_REQUIRE_LOCAL_DOOR;
+  CRUCIBLE_REQUIRE(local_names);
   const Directory directory;
   const std::string path = directory.file("door");
   const std::unique_ptr<Listener> listener = listen_at(path);
@@ -256,7 +256,7 @@ TEST_P(DoorNames, A17_CloseRemovesItsOwnNameAndNoOther) {
 
 TEST_P(DoorNames, A18_AForkedCopyLeavesNameAndListenerAlone) {
   const Directory directory;
-  const std::unique_ptr<Listener> listener = is_local() ? listen_at(directory.file("door")) : listen();
+  const std::unique_ptr<Listener> listener = capabilities().local_names ? listen_at(directory.file("door")) : listen();
   Peer copy([&] {
     std::unique_ptr<Connection> none;
     EXPECT_EQ(listener->accept(none, Deadline::immediate()), Status::kState);

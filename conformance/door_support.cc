@@ -68,11 +68,6 @@ void DoorTest::warm_up() {
   if (!mechanism().scheme.empty()) (void)listen();
 }
 
-bool DoorTest::is_local() {
-  const std::string address = listen()->address();
-  return address[mechanism().scheme.size() + 1] == '@';
-}
-
 std::unique_ptr<Connection> next_accepted(Listener& listener) {
   std::unique_ptr<Connection> connection;
   Status status = Status::kAuth;

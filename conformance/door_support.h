@@ -36,13 +36,7 @@ class DoorTest : public MechanismTest {
                                              Deadline deadline = Deadline::never()) {
     return mechanism().connect(listener.address(), options, deadline);
   }
-  /// Whether doors of this mechanism have names on this host; otherwise they are TCP's.
-  static bool is_local();
 };
-
-// First statement of a test of what only doors of one kind have.
-#define CRUCIBLE_REQUIRE_LOCAL_DOOR \
-  if (!is_local()) GTEST_SKIP() << mechanism().name << " listens at host:port: the kernel has no names there"
 
 inline DoorOptions keyed(std::string_view key) {
   DoorOptions options;

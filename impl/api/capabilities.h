@@ -9,6 +9,7 @@ namespace crucible {
 
 struct Capabilities {
   bool cross_host = false;              ///< peers may be on different hosts
+  bool local_names = false;             ///< its doors have names, owners and users of this host, whom the kernel tells
   bool pollable = false;                ///< descriptor() is a kernel descriptor that poll(2) understands
   bool multi_writer = false;            ///< several processes may send on one end at the same time
   bool hands_over = false;              ///< an end that was used may be used next by another process that has a copy

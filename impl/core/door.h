@@ -36,7 +36,8 @@ std::unique_ptr<Connection> enter_door(const DoorKind& kind, const std::string& 
 
 /// Base of a mechanism's type M (mechanism.h) that has M::kDoor.
 template <class M>
-struct HasDoor {
+class HasDoor {
+ public:
   static std::unique_ptr<Listener> listen(const std::string& address, const DoorOptions& options) {
     return open_door(M::kDoor, address, options);
   }
@@ -44,6 +45,10 @@ struct HasDoor {
                                              Deadline deadline) {
     return enter_door(M::kDoor, address, options, deadline);
   }
+
+ private:
+  friend M;
+  HasDoor() = default;
 };
 
 /// One message of at most 4 KiB with at most Connection::kMostDescriptors descriptors, between admit() and enter() over

@@ -12,7 +12,8 @@ struct PosixPipe : HasDoor<PosixPipe> {
   static constexpr std::string_view kName = "posix_pipe";
   static constexpr std::string_view kLimit = "pipe_raw";
   static constexpr bool kReadsAhead = true;
-  static constexpr Capabilities kPipe = {.pollable = true,
+  static constexpr Capabilities kPipe = {.local_names = true,
+                                         .pollable = true,
                                          .hands_over = true,
                                          .transferable = true,
                                          .outlives_sender = true,

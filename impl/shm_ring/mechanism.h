@@ -1,8 +1,6 @@
 #pragma once
 
 #include <array>
-#include <memory>
-#include <string>
 #include <string_view>
 
 #include "api/capabilities.h"
@@ -11,10 +9,11 @@
 
 namespace crucible {
 
-struct ShmRing {
+struct ShmRing : HasDoor<ShmRing> {
   static constexpr std::string_view kName = "shm_ring";
   static constexpr std::string_view kLimit = "shared_memory";
-  static constexpr Capabilities kPipe = {.hands_over = true,
+  static constexpr Capabilities kPipe = {.local_names = true,
+                                         .hands_over = true,
                                          .transferable = true,
                                          .zero_copy = true,
                                          .outlives_sender = true,
@@ -27,13 +26,6 @@ struct ShmRing {
   static constexpr std::string_view kScheme = "shm";
   static constexpr DoorKind kDoor = {
       .mechanism = kName, .scheme = kScheme, .admit = &Connection::admit, .enter = &Connection::enter};
-  static std::unique_ptr<Listener> listen(const std::string& address, const DoorOptions& options) {
-    return open_door(kDoor, address, options);
-  }
-  static std::unique_ptr<crucible::Connection> connect(const std::string& address, const DoorOptions& options,
-                                                       Deadline deadline) {
-    return enter_door(kDoor, address, options, deadline);
-  }
 };
 
 }  // namespace crucible

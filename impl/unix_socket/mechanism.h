@@ -12,7 +12,8 @@ struct UnixSocket : HasDoor<UnixSocket> {
   static constexpr std::string_view kName = "unix_socket";
   static constexpr std::string_view kLimit = "unix_raw";
   static constexpr bool kReadsAhead = true;
-  static constexpr Capabilities kPipe = {.pollable = true,
+  static constexpr Capabilities kPipe = {.local_names = true,
+                                         .pollable = true,
                                          .hands_over = true,
                                          .transferable = true,
                                          .passes_descriptors = true,

@@ -11,7 +11,8 @@ namespace crucible {
 struct ZeromqIpc : HasDoor<ZeromqIpc> {
   static constexpr std::string_view kName = "zeromq_ipc";
   static constexpr std::string_view kLimit = "zmq_raw";
-  static constexpr Capabilities kPipe = {.survives_kill = true,
+  static constexpr Capabilities kPipe = {.local_names = true,
+                                         .survives_kill = true,
                                          .max_message_bytes = ZeromqConnection::kMaxMessage,
                                          .storage_bytes = ZeromqConnection::kStorage};
   using Connection = ZeromqEnd<ZeromqTransport::kIpc>;

@@ -65,17 +65,21 @@ def cpu_table(results):
     return heads, rows
 
 
+_CAPABILITY_WORDS = {
+    "cross_host": "between hosts", "local_names": "doors with names and users of this host",
+    "pollable": "poll(2) understands it", "multi_writer": "many writers", "hands_over": "a used end may be handed on",
+    "transferable": "an end can be sent to others", "passes_descriptors": "carries descriptors",
+    "unbounded": "never full", "zero_copy": "zero copy", "outlives_sender": "what was sent outlives its sender",
+    "total_order": "one order for all", "survives_kill": "any process may be killed"}
+
+
 def capability_table(results):
     """(heads, rows): what each mechanism of the build declares, and the ways in which it was tested."""
     table = results.get("mechanisms", {})
     properties = list(dict.fromkeys(key for row in table.values() for key in row["capabilities"]["pipe"]))
     flags = [key for key in properties if all(isinstance(row["capabilities"]["pipe"].get(key), bool)
                                               for row in table.values())]
-    words = {"cross_host": "between hosts", "pollable": "poll(2) understands it", "multi_writer": "many writers",
-             "hands_over": "a used end may be handed on", "transferable": "an end can be sent to others",
-             "passes_descriptors": "carries descriptors", "unbounded": "never full", "zero_copy": "zero copy",
-             "outlives_sender": "what was sent outlives its sender", "survives_kill": "any process may be killed"}
-    rows = [[words.get(key, key.replace("_", " ")),
+    rows = [[_CAPABILITY_WORDS.get(key, key.replace("_", " ")),
              *("●" if row["capabilities"]["pipe"][key] else "–" for row in table.values())] for key in sorted(flags)]
     rows.append(["named door", *(f"{row['scheme']}:" if row["scheme"] else "–" for row in table.values())])
     rows.append(["waits, default first", *(", ".join(row["waits"]) or "in the kernel" for row in table.values())])
