@@ -146,15 +146,15 @@ template <class M, bool kNative>
 Limit limit_for(const Spot& spot, Sides sides, const Cpus& cpus) {
   constexpr std::string_view kFamily = limit_of<M>();
   Limit limit;
-  if (kNative &&
-      with_raw(kFamily, [&]<class Raw> { limit = raw_exchange<Raw>(spot.bytes, sides, cpus); })) {
+  if (kNative && with_raw(kFamily, [&]<class Raw> { limit = raw_exchange<Raw>(spot.bytes, sides, cpus); })) {
     return limit;
   }
   const std::string name(limit_name<M, kNative>(sides));
   if (name == kOwnPair) return {name, Queues<M, kNative>::exchange(spot, kOneToOne, cpus)};
   if (name == kOwnPipe) {
     auto link = subject_link<M, typename M::Connection>({.wait = spot.wait});
-    return {name, std::make_unique<FlowOneWay<ConnectionEnd<typename M::Connection>>>(std::move(link), spot.bytes, cpus)};
+    return {name,
+            std::make_unique<FlowOneWay<ConnectionEnd<typename M::Connection>>>(std::move(link), spot.bytes, cpus)};
   }
   return fastest_limit<FlowOneWay>({kFamily}, Traffic::kOneWay,
                                    {.bytes = spot.bytes, .cpus = cpus, .subject_buffer = 0});
@@ -231,8 +231,7 @@ Case round_trip(const Spot& spot) {
   cell.measure = Measure::kLatency;
   cell.messages_per_operation = 2;
   if (cell.limit == kOwnPipe) {
-    cell.limit =
-        limits_for(limit_of<M>(), Traffic::kRoundTrip, spot.wait, spot.placement, spot.bytes).front();
+    cell.limit = limits_for(limit_of<M>(), Traffic::kRoundTrip, spot.wait, spot.placement, spot.bytes).front();
   }
   cell.make = [spot](const Cpus& cpus) {
     Queues<M, kNative>::check_size(spot);
@@ -245,11 +244,8 @@ Limit boost_peer(std::size_t bytes, Sides sides, const Cpus& cpus) {
   return raw_exchange<BoostQueueRaw>(bytes, sides, cpus);
 }
 Limit python_peer(std::size_t bytes, Sides sides, const Cpus& cpus) {
-  const PythonTask task = {.workload = "exchange",
-                           .object = "Queue",
-                           .first = sides.producers,
-                           .second = sides.consumers,
-                           .bytes = bytes};
+  const PythonTask task = {
+      .workload = "exchange", .object = "Queue", .first = sides.producers, .second = sides.consumers, .bytes = bytes};
   return {std::string(PythonSide::kName), std::make_unique<PythonSide>(task, cpus)};
 }
 

@@ -29,9 +29,15 @@ constexpr std::array<std::uint32_t, 5> kParties = {2, 4, 8, 16, kMostParties};
 using Build = std::function<std::unique_ptr<Side>(const Cpus& cpus)>;
 
 template <class Play>
-std::unique_ptr<Side> gang(Play play, std::size_t members, const Cpus& cpus) {
+std::unique_ptr<Side> gang(Play play, std::size_t members, const Cpus& cpus, std::uint64_t fewest = 20) {
   const auto second = [](std::size_t number) { return number % 2 == 1; };
-  return std::make_unique<Gang<Play>>(std::move(play), members, cpus, second, nlohmann::json{{"members", members}});
+  return std::make_unique<Gang<Play>>(std::move(play), members, cpus, second, nlohmann::json{{"members", members}},
+                                      fewest);
+}
+/// Long enough that the scheduler gives each of them a CPU meanwhile.
+template <class Thing>
+std::unique_ptr<Side> contest(Thing thing, std::size_t contenders, const Cpus& cpus) {
+  return gang(Contended<Thing>(std::move(thing)), contenders, cpus, 4000 * contenders);
 }
 /// One that wakes all the others, which share the second CPU.
 template <class Play>
@@ -88,7 +94,7 @@ Workload contended(std::size_t contenders) {
           .measure = Measure::kPairs,
           .wakes = 1,
           .limit = "mutex_robust",
-          .build_limit = [=](const Cpus& cpus) { return gang(Contended(RobustThing()), contenders, cpus); }};
+          .build_limit = [=](const Cpus& cpus) { return contest(RobustThing(), contenders, cpus); }};
 }
 Workload ping_pong() {
   return {.name = "ping_pong",
@@ -108,17 +114,16 @@ Workload fan_out(std::uint32_t waiters) {
           .measure = Measure::kLatency,
           .wakes = static_cast<double>(waiters),
           .limit = "futex_wakes",
-          .build_limit = [=](const Cpus& cpus) {
-            return fan_out_side(std::array<FutexEvent, 2>{}, waiters, cpus);
-          }};
+          .build_limit = [=](const Cpus& cpus) { return fan_out_side(std::array<FutexEvent, 2>{}, waiters, cpus); }};
 }
 Workload meeting(std::uint32_t parties) {
-  return {.name = "meet_" + std::to_string(parties),
-          .processes = static_cast<int>(parties),
-          .measure = Measure::kLatency,
-          .wakes = static_cast<double>(parties - 1),
-          .limit = "futex_wakes",
-          .build_limit = [=](const Cpus& cpus) { return gang(Meeting(FutexBarrier(parties), parties), parties, cpus); }};
+  return {
+      .name = "meet_" + std::to_string(parties),
+      .processes = static_cast<int>(parties),
+      .measure = Measure::kLatency,
+      .wakes = static_cast<double>(parties - 1),
+      .limit = "futex_wakes",
+      .build_limit = [=](const Cpus& cpus) { return gang(Meeting(FutexBarrier(parties), parties), parties, cpus); }};
 }
 
 class Cells {
@@ -160,8 +165,7 @@ void add_lock(Cells& cells, const std::string& name, const std::string& role, Ma
   add(uncontended(), [make](const Cpus& cpus) { return gang(Uncontended(make()), 1, cpus); });
   add(handoff(), [make](const Cpus& cpus) { return gang(HandOff(std::array{make(), make(), make()}), 2, cpus); });
   for (const std::size_t contenders : kContenders) {
-    add(contended(contenders),
-        [make, contenders](const Cpus& cpus) { return gang(Contended(make()), contenders, cpus); });
+    add(contended(contenders), [make, contenders](const Cpus& cpus) { return contest(make(), contenders, cpus); });
   }
 }
 /// Of a semaphore, `make(permits)` being a new one.
@@ -173,8 +177,7 @@ void add_semaphore(Cells& cells, const std::string& name, const std::string& rol
   add(uncontended(), [make](const Cpus& cpus) { return gang(Uncontended(make(1)), 1, cpus); });
   add(handoff(), [make](const Cpus& cpus) { return gang(Permits(make(0), make(0)), 2, cpus); });
   for (const std::size_t contenders : kContenders) {
-    add(contended(contenders),
-        [make, contenders](const Cpus& cpus) { return gang(Contended(make(1)), contenders, cpus); });
+    add(contended(contenders), [make, contenders](const Cpus& cpus) { return contest(make(1), contenders, cpus); });
   }
 }
 template <class Make>
@@ -219,8 +222,8 @@ void add_python(Cells& cells) {
   const auto add = [&](const Workload& workload, const char* name, Build build) {
     cells.add(workload, {.name = name, .role = "peer", .build = std::move(build)});
   };
-  for (const auto& [name, object] :
-       {std::pair{"cpython_lock", "Lock"}, std::pair{"cpython_rlock", "RLock"}, std::pair{"cpython_semaphore", "Semaphore"}}) {
+  for (const auto& [name, object] : {std::pair{"cpython_lock", "Lock"}, std::pair{"cpython_rlock", "RLock"},
+                                     std::pair{"cpython_semaphore", "Semaphore"}}) {
     add(uncontended(), name, python("uncontended", object));
     add(handoff(), name, python("handoff", object));
     for (const std::size_t contenders : kContenders) {

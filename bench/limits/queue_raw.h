@@ -1,6 +1,6 @@
-// The speed of light of a queue in the kernel or in Boost: the same kernel object, shared by all, and what it takes that
-// each message comes whole to one consumer. No capacity in messages, no deadlines, no notice of a death beyond what the
-// robust mutexes give.
+// The speed of light of a queue in the kernel or in Boost: the same kernel object, shared by all, and what it takes
+// that each message comes whole to one consumer. No capacity in messages, no deadlines, no notice of a death beyond
+// what the robust mutexes give.
 #pragma once
 
 #include <sys/socket.h>
@@ -16,9 +16,9 @@
 #include "api/bytes.h"
 #include "api/status.h"
 #include "core/fd.h"
+#include "limits/bare_mutex.h"
 #include "limits/boost_raw.h"
 #include "limits/raw_setting.h"
-#include "limits/bare_mutex.h"
 #include "support/inherited.h"
 
 namespace crucible::bench {

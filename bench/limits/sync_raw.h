@@ -94,8 +94,8 @@ class BoostCondition {
   void lock() { lock_.lock(); }
   void unlock() { lock_.unlock(); }
   void wait() {
-    boost::interprocess::scoped_lock<boost::interprocess::interprocess_mutex> held(lock_,
-                                                                                   boost::interprocess::accept_ownership);
+    boost::interprocess::scoped_lock<boost::interprocess::interprocess_mutex> held(
+        lock_, boost::interprocess::accept_ownership);
     condition_.wait(held);
     held.release();
   }

@@ -152,8 +152,8 @@ class Exchange {
   Sides sides_;
   Payload payload_;
   std::shared_ptr<Counter[]> finished_;
-  std::vector<std::uint64_t> newest_;   ///< of each producer, at this consumer
-  std::shared_ptr<Buffer> memory_;      ///< of this process
+  std::vector<std::uint64_t> newest_;  ///< of each producer, at this consumer
+  std::shared_ptr<Buffer> memory_;     ///< of this process
   std::uint64_t sequence_ = 0;
   std::uint64_t blocks_ = 0;
 };
@@ -241,8 +241,8 @@ struct FlowRoundTrip final : Gang<AskAndAnswer<End>> {
 
  private:
   FlowRoundTrip(const std::shared_ptr<Link<End>>& link, std::size_t bytes, const Cpus& cpus)
-      : Gang<AskAndAnswer<End>>(AskAndAnswer<End>(link, bytes), 2, cpus,
-                                [](std::size_t number) { return number == 1; }, link->fairness) {}
+      : Gang<AskAndAnswer<End>>(
+            AskAndAnswer<End>(link, bytes), 2, cpus, [](std::size_t number) { return number == 1; }, link->fairness) {}
 };
 template <class End>
 struct FlowOneWay final : Gang<Exchange<LinkFlow<End>>> {
@@ -252,8 +252,9 @@ struct FlowOneWay final : Gang<Exchange<LinkFlow<End>>> {
  private:
   static constexpr Sides kSides = {.producers = 1, .consumers = 1};
   FlowOneWay(const std::shared_ptr<Link<End>>& link, std::size_t bytes, const Cpus& cpus)
-      : Gang<Exchange<LinkFlow<End>>>(Exchange<LinkFlow<End>>({link}, kSides, bytes), 2, cpus,
-                                      [](std::size_t number) { return number == 1; }, link->fairness) {}
+      : Gang<Exchange<LinkFlow<End>>>(
+            Exchange<LinkFlow<End>>({link}, kSides, bytes), 2, cpus, [](std::size_t number) { return number == 1; },
+            link->fairness) {}
 };
 
 }  // namespace crucible::bench

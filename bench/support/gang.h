@@ -11,8 +11,10 @@
 #pragma once
 
 #include <poll.h>
+#include <sched.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstdint>
@@ -52,9 +54,10 @@ class Gang : public Side {
   Gang(Play play, std::size_t members, const Cpus& cpus, Second second, nlohmann::json fairness,
        std::uint64_t fewest = 20)
       : play_(std::move(play)),
+        count_(members),
         fairness_(std::move(fairness)),
         fewest_(fewest),
-        start_(make_inherited<FutexWord>(1, [](FutexWord* at) { new (at) FutexWord(0); })),
+        start_(make_inherited<Start>(1, [](Start* at) { new (at) Start; })),
         slots_(make_inherited<Slot>(members, [](Slot* at) { new (at) Slot; })),
         latencies_(make_inherited<std::int64_t>((Play::kTimesAll ? members : 1) * kMostOperations,
                                                 [](std::int64_t* /*untouched*/) {})) {
@@ -81,8 +84,8 @@ class Gang : public Side {
   Block run_block(std::uint64_t operations) {
     for (const auto& member : members_) member->order(operations);
     (void)await_all();
-    start_[0].fetch_add(1, std::memory_order_release);
-    futex_wake(start_[0], INT_MAX);
+    start_[0].blocks.fetch_add(1, std::memory_order_release);
+    futex_wake(start_[0].blocks, INT_MAX);
     Block block;
     block.usage = await_all();
     const std::span slots(slots_.get(), members_.size());
@@ -132,13 +135,22 @@ class Gang : public Side {
     return usage;
   }
 
+  /// Asleep until the parent says so, then awake until all the others are: a short block must not be over before the
+  /// last of them has come.
+  void await_start(std::uint32_t block) {
+    Start& start = start_[0];
+    while (start.blocks.load(std::memory_order_acquire) != block) futex_wait(start.blocks, block - 1);
+    const std::uint64_t all = std::uint64_t{block} * count_;
+    start.awake.fetch_add(1, std::memory_order_acq_rel);
+    while (start.awake.load(std::memory_order_acquire) < all) sched_yield();
+  }
+
   void serve(std::size_t number, Post& post) {
     std::int64_t* const latencies = latencies_.get() + (Play::kTimesAll ? number * kMostOperations : 0);
     std::uint32_t blocks = 0;
     while (const std::uint64_t operations = post.next_block()) {
       post.answer();
-      while (start_[0].load(std::memory_order_acquire) == blocks) futex_wait(start_[0], blocks);
-      ++blocks;
+      await_start(++blocks);
       const Usage before = Usage::now();
       Slot slot;
       play_.act(number, operations, slot, latencies);
@@ -147,10 +159,16 @@ class Gang : public Side {
     }
   }
 
+  struct Start {
+    alignas(128) FutexWord blocks = 0;
+    alignas(128) std::atomic<std::uint64_t> awake = 0;  ///< members, of all blocks
+  };
+
   Play play_;
+  std::size_t count_;
   nlohmann::json fairness_;
   std::uint64_t fewest_;
-  std::shared_ptr<FutexWord[]> start_;
+  std::shared_ptr<Start[]> start_;
   std::shared_ptr<Slot[]> slots_;
   std::shared_ptr<std::int64_t[]> latencies_;
   std::vector<std::int64_t> all_latencies_;

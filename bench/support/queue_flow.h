@@ -18,9 +18,9 @@ struct QueueFlow {
   static constexpr bool kBatches = true;
 
   void put(ByteView message) { check(queue->put_bytes(message), "put_bytes"); }
-  void put_many(std::span<const ByteView> messages) {
+  void put_many(std::span<const ByteView> batch) {
     std::size_t put = 0;
-    check(queue->put_many(messages, put), "put_many");
+    check(queue->put_many(batch, put), "put_many");
   }
   std::size_t get(ByteSpan buffer) {
     std::size_t received = 0;
