@@ -1,0 +1,129 @@
+// Clauses S22 to S26: memory under a name.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstring>
+#include <string>
+
+#include "api/status.h"
+#include "conformance/shared_support.h"
+#include "conformance/support/events.h"
+#include "conformance/support/peer.h"
+#include "conformance/support/proc.h"
+
+namespace crucible::testing {
+namespace {
+
+class SharedBlock : public CleanFixture {};
+
+using Word = std::atomic<std::uint64_t>;
+
+Block make(const std::string& name, std::uint64_t value = 1) {
+  return Block::create(name, kTestKind, sizeof(Word), [value](Block& block) { block.as<Word>() = value; });
+}
+
+TEST_F(SharedBlock, S22_AnotherProcessOpensWhatWasCreated) {
+  const std::string name = fresh_name();
+  const Block here = make(name, 7);
+  EXPECT_EQ(here.name(), name);
+  Peer peer([name] {
+    const Block there = Block::open(name, kTestKind);
+    EXPECT_EQ(there.bytes(), sizeof(Word));
+    EXPECT_EQ(there.as<Word>().exchange(8), 7U);
+  });
+  peer.join();
+  EXPECT_EQ(here.as<Word>(), 8U);
+}
+
+TEST_F(SharedBlock, S22_ItIsZeroAndAligned) {
+  constexpr std::size_t kBytes = 70'001;
+  const Block block = Block::create(fresh_name(), kTestKind, kBytes, {});
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block.data()) % Block::kAlignment, 0U);
+  const std::string zeros(kBytes, '\0');
+  EXPECT_EQ(std::memcmp(block.data(), zeros.data(), kBytes), 0);
+}
+
+TEST_F(SharedBlock, S23_ATakenNameIsExists) {
+  const std::string name = fresh_name();
+  const Block block = make(name, 3);
+  EXPECT_THROW((void)make(name, 4), Exists);
+  EXPECT_EQ(Block::open(name, kTestKind).as<Word>(), 3U);
+}
+
+TEST_F(SharedBlock, S23_AMissingNameIsNotFound) { EXPECT_THROW((void)Block::open(fresh_name(), kTestKind), NotFound); }
+
+TEST_F(SharedBlock, S23_WhatIsNoNameIsBadArgument) {
+  for (const std::string& name : {std::string(), std::string("a/b"), std::string("a\0b", 3), std::string(201, 'x')}) {
+    EXPECT_THROW((void)make(name), BadArgument) << name;
+    EXPECT_THROW((void)Block::open(name, kTestKind), BadArgument) << name;
+  }
+  const std::string longest(200, 'x');
+  const Block block = make(longest);
+  EXPECT_EQ(Block::open(longest, kTestKind).as<Word>(), 1U);
+}
+
+TEST_F(SharedBlock, S23_AnotherKindOrVersionIsBadArgumentAndStays) {
+  const std::string name = fresh_name();
+  const Block block = make(name);
+  EXPECT_THROW((void)Block::open(name, {"tes", 1}), BadArgument);
+  EXPECT_THROW((void)Block::open(name, {"test2", 1}), BadArgument);
+  EXPECT_THROW((void)Block::open(name, {"test", 2}), BadArgument);
+  EXPECT_EQ(Block::open(name, kTestKind).as<Word>(), 1U);
+}
+
+TEST_F(SharedBlock, S24_TheNameGoesWithItsLastUser) {
+  const std::string name = fresh_name();
+  {
+    Event opened;
+    Event done;
+    auto block = std::make_unique<Block>(make(name));
+    Peer peer([&, name, block = std::move(block)]() mutable {
+      const Block own = Block::open(name, kTestKind);
+      block.reset();
+      opened.set();
+      done.wait();
+    });
+    opened.wait();
+    EXPECT_EQ(Block::open(name, kTestKind).as<Word>(), 1U);
+    done.set();
+    peer.join();
+  }
+  EXPECT_THROW((void)Block::open(name, kTestKind), NotFound);
+  EXPECT_EQ(::access(folder_of(name).c_str(), F_OK), -1);
+}
+
+TEST_F(SharedBlock, S24_AForkedCopyKeepsItAlive) {
+  const std::string name = fresh_name();
+  Event done;
+  auto block = std::make_unique<Block>(make(name));
+  Peer peer([&] { done.wait(); });
+  block.reset();
+  EXPECT_EQ(Block::open(name, kTestKind).as<Word>(), 1U);
+  done.set();
+  peer.join();
+  EXPECT_THROW((void)Block::open(name, kTestKind), NotFound);
+}
+
+TEST_F(SharedBlock, S24_WhatAKilledProcessLeftIsNotFoundAndTheNameFree) {
+  const std::string name = fresh_name();
+  Event made;
+  Peer peer([&, name] {
+    const Block block = make(name);
+    made.set();
+    ::pause();
+  });
+  made.wait();
+  EXPECT_THROW((void)make(name), Exists);
+  peer.kill();
+  peer.join();
+  EXPECT_THROW((void)Block::open(name, kTestKind), NotFound);
+  const Block again = make(name, 2);
+  EXPECT_EQ(Block::open(name, kTestKind).as<Word>(), 2U);
+}
+
+}  // namespace
+}  // namespace crucible::testing
