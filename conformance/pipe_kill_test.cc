@@ -5,8 +5,6 @@
 
 #include <atomic>
 #include <csignal>
-#include <cstdio>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +12,7 @@
 #include "api/connection.h"
 #include "conformance/pipe_support.h"
 #include "conformance/random.h"
+#include "conformance/stamp.h"
 #include "conformance/support/events.h"
 #include "conformance/support/peer.h"
 
@@ -22,91 +21,13 @@ namespace {
 
 class PipeKill : public MechanismTest {};
 
-// A message that tells whose it is and whether it is whole.
-struct Stamp {
-  std::uint32_t id;
-  std::uint32_t writer;
-  std::uint64_t sequence;
-  std::uint64_t length;
-  std::uint64_t checksum;  // of what follows
-};
-
-std::uint64_t checksum(ByteView bytes) {
-  std::uint64_t sum = 0xcbf29ce484222325U;
-  for (; bytes.size() >= sizeof sum; bytes = bytes.subspan(sizeof sum)) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes.data(), sizeof word);
-    sum = (sum ^ word) * 0x100000001b3U;
-  }
-  for (const std::byte byte : bytes) sum = (sum ^ static_cast<std::uint64_t>(byte)) * 0x100000001b3U;
-  return sum;
-}
-
-constexpr std::uint32_t kId = 0xc0ffee42;
-
-Bytes stamped(std::uint32_t writer, std::uint64_t sequence, std::size_t payload) {
-  Bytes message(sizeof(Stamp));
-  const Bytes body = pattern(payload, sequence + writer);
-  const Stamp stamp = {kId, writer, sequence, payload, checksum(body)};
-  std::memcpy(message.data(), &stamp, sizeof stamp);
-  message.insert(message.end(), body.begin(), body.end());
-  return message;
-}
-
-std::optional<Stamp> read_whole(ByteView message) {
-  Stamp stamp = {};
-  if (message.size() < sizeof stamp) return std::nullopt;
-  std::memcpy(&stamp, message.data(), sizeof stamp);
-  const ByteView body = message.subspan(sizeof stamp);
-  if (stamp.id != kId || stamp.length != body.size() || stamp.checksum != checksum(body)) return std::nullopt;
-  return stamp;
-}
-
-// Mixed, so that deaths strike single writes, partial ones, and whatever large messages travel by.
-std::size_t traffic_size(std::uint64_t sequence) {
-  constexpr std::size_t kSizes[] = {0, 40, 1'000, 100, 5'000, 8, 70'000, 300, 4'056, 0, 400'000, 20};
-  return kSizes[sequence % std::size(kSizes)];
-}
-
-// What the victim was doing, for whoever looks after its death.
-struct Victim {
-  std::atomic<std::uint64_t> begun{0};     // calls begun
-  std::atomic<std::uint64_t> returned{0};  // calls that returned
-
-  bool inside() const { return begun != returned; }
-};
-
-class Score {
- public:
-  void count(bool inside) {
-    ++kills_;
-    inside_ += inside ? 1U : 0U;
-  }
-  void report(const char* what, std::string_view mechanism) const {
-    std::printf("[  kills   ] %s, %s: survived %u / %u, inside a call %u\n", std::string(mechanism).c_str(), what,
-                kills_, kills_, inside_);
-    EXPECT_GE(2 * inside_, kills_) << "fewer than half struck inside a call";
-  }
-
- private:
-  unsigned kills_ = 0;
-  unsigned inside_ = 0;
-};
-
-std::chrono::nanoseconds moment(Random& random) {
-  return std::chrono::nanoseconds(random.between(1'000, random.one_in(2) ? 300'000 : 3'000'000));
-}
-
 void send_until_dead(Connection& end, Victim& victim, std::uint32_t writer, std::chrono::nanoseconds when) {
   std::vector<Bytes> messages;
   for (std::uint64_t i = 0; i < 24; ++i) messages.push_back(stamped(writer, i, traffic_size(i)));
   const SignalTimer death(SIGKILL, when);
   for (std::uint64_t sequence = 0;; ++sequence) {
     Bytes& message = messages[sequence % messages.size()];
-    Stamp stamp = {};
-    std::memcpy(&stamp, message.data(), sizeof stamp);
-    stamp.sequence = sequence;
-    std::memcpy(message.data(), &stamp, sizeof stamp);
+    restamp(message, sequence);
     ++victim.begun;
     const Status status = sequence % 5 == 4 ? end.send_bytes_for(message, 1h) : end.send_bytes(message);
     ++victim.returned;

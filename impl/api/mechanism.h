@@ -11,6 +11,7 @@
 #include "api/connection.h"
 #include "api/listener.h"
 #include "api/queue.h"
+#include "api/simple_queue.h"
 
 namespace crucible {
 
@@ -119,6 +120,12 @@ class Context {
   std::unique_ptr<Queue> open_queue(const std::string& address, const QueueOptions& options = {}) const {
     return default_queue().open(address, options, Deadline::never());
   }
+  /// One that counts what is not yet done with: the same with QueueOptions::joinable.
+  std::unique_ptr<Queue> joinable_queue(QueueOptions options = {}) const {
+    options.joinable = true;
+    return queue(options);
+  }
+  SimpleQueue simple_queue() const { return SimpleQueue(queue()); }
   /// Null: the duration passed first.
   template <class R, class P>
   std::unique_ptr<Queue> open_queue_for(const std::string& address, std::chrono::duration<R, P> duration,

@@ -151,6 +151,8 @@ class Queue {
     (void)finish(check_full(is_full), "full");
     return is_full;
   }
+  /// Throws the exception of the status that task_done returns.
+  void done() { (void)finish(task_done(), "done"); }
   /// Throws the exception of the status that join_until returns.
   void join() { (void)finish(join_until(Deadline::never()), "join"); }
   /// Whether everything is done with.
@@ -186,3 +188,20 @@ struct QueueForm {
 };
 
 }  // namespace crucible
+
+namespace msgpack {
+MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
+  namespace adaptor {
+
+  template <>
+  struct pack<crucible::Queue> {
+    template <class Stream>
+    packer<Stream>& operator()(packer<Stream>& out, const crucible::Queue& /*queue*/) const {
+      static_assert(sizeof(Stream) == 0, "a Queue travels in no message: give it to a Process, or send its address()");
+      return out;
+    }
+  };
+
+  }  // namespace adaptor
+}
+}  // namespace msgpack

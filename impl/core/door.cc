@@ -36,30 +36,46 @@ std::optional<Fd> reach_socket(const Place& place, Deadline deadline) {
 }  // namespace
 
 std::unique_ptr<Listener> open_door(const DoorKind& kind, const std::string& address, const DoorOptions& options) {
+  return open_door(kind, address, options, nullptr);
+}
+
+std::unique_ptr<Listener> open_door(const DoorKind& kind, const std::string& address, const DoorOptions& options,
+                                    std::function<void(const Fd& socket)> serve) {
   const Place place = parse_address(address, kind.scheme, kind.tcp);
   check(options);
   if (kind.check != nullptr) kind.check(options.pipe);
   ignore_sigpipe();
-  return std::make_unique<DoorListener>(kind, open_socket(place), options);
+  return std::make_unique<DoorListener>(kind, open_socket(place), options, std::move(serve));
 }
 
-std::unique_ptr<Connection> enter_door(const DoorKind& kind, const std::string& address, const DoorOptions& options,
-                                       Deadline deadline) {
+std::optional<Fd> go_through(const DoorKind& kind, const std::string& address, const DoorOptions& options,
+                             Deadline deadline) {
   const Place place = parse_address(address, kind.scheme, kind.tcp);
   check(options);
   if (place.is_open()) throw BadArgument("connect: '" + address + "' leads nowhere");
   ignore_sigpipe();
   std::optional<Fd> socket = reach_socket(place, deadline);
-  if (!socket) return nullptr;
+  if (!socket) return std::nullopt;
   const std::optional<PeerCredentials> peer = kind.tcp ? std::nullopt : credentials_of(socket->get());
   if (!kind.tcp && !options.authkey && !(peer && is_trusted(*peer))) {
     throw Auth("connect: " + address + " is another user's");
   }
   const Terms terms = {.mechanism = kind.mechanism, .authkey = options.authkey};
   const Status status = shake_hands(*socket, terms, deadline);
-  if (status == Status::kTimeout) return nullptr;
+  if (status == Status::kTimeout) return std::nullopt;
+  if (status == Status::kAuth) {
+    throw Auth("connect: " + address + " is no door of " + std::string(kind.mechanism) + ", or has another key");
+  }
   if (status != Status::kOk) throw_status(status, ("connect: " + address).c_str());
   make_blocking(*socket);
+  return socket;
+}
+
+std::unique_ptr<Connection> enter_door(const DoorKind& kind, const std::string& address, const DoorOptions& options,
+                                       Deadline deadline) {
+  std::optional<Fd> socket = go_through(kind, address, options, deadline);
+  if (!socket) return nullptr;
+  const std::optional<PeerCredentials> peer = kind.tcp ? std::nullopt : credentials_of(socket->get());
   std::unique_ptr<Connection> connection = kind.enter(std::move(*socket), options.pipe, deadline);
   if (connection != nullptr && peer) connection->set_peer(*peer);
   return connection;

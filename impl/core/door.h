@@ -2,7 +2,9 @@
 // connection. README.md in this folder documents the handshake byte by byte.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -33,6 +35,14 @@ struct DoorKind {
 std::unique_ptr<Listener> open_door(const DoorKind& kind, const std::string& address, const DoorOptions& options);
 std::unique_ptr<Connection> enter_door(const DoorKind& kind, const std::string& address, const DoorOptions& options,
                                        Deadline deadline);
+
+/// A door whose visitors need not be accepted: `serve` gets each proven socket, on the listener's thread, and must not
+/// wait. Of `kind` it uses mechanism, scheme and tcp. If `serve` throws, the visitor sees the socket closed.
+std::unique_ptr<Listener> open_door(const DoorKind& kind, const std::string& address, const DoorOptions& options,
+                                    std::function<void(const Fd& socket)> serve);
+/// The socket of such a visitor, in blocking mode; none if the deadline passed first. Throws as connect() does.
+std::optional<Fd> go_through(const DoorKind& kind, const std::string& address, const DoorOptions& options,
+                             Deadline deadline);
 
 /// Base of a mechanism's type M (mechanism.h) that has M::kDoor.
 template <class M>

@@ -63,10 +63,12 @@ class DoorListener::Registry {
   }
 };
 
-DoorListener::DoorListener(const DoorKind& kind, OpenDoor door, const DoorOptions& options)
+DoorListener::DoorListener(const DoorKind& kind, OpenDoor door, const DoorOptions& options,
+                           std::function<void(const Fd& socket)> serve)
     : kind_(kind),
       options_(options),
       terms_{.mechanism = kind_.mechanism, .authkey = options_.authkey},
+      serve_(std::move(serve)),
       patience_ns_(std::chrono::nanoseconds(std::min(options.handshake_timeout, kLongestPatience)).count()),
       address_(door.place.text(kind.scheme)),
       file_(std::move(door.file)),

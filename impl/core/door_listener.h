@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -29,7 +30,9 @@ class DoorListener final : public Listener {
   /// While so many connections wait to be accepted no further peer is let in; the kernel holds it back.
   static constexpr std::size_t kMostReady = 128;
 
-  DoorListener(const DoorKind& kind, OpenDoor door, const DoorOptions& options);
+  /// With `serve` visitors are served on the thread, and neither they nor refusals wait for accept().
+  DoorListener(const DoorKind& kind, OpenDoor door, const DoorOptions& options,
+               std::function<void(const Fd& socket)> serve);
   ~DoorListener() override { close(); }
 
   Status accept(std::unique_ptr<Connection>& connection, Deadline deadline = Deadline::never()) override;
@@ -54,7 +57,7 @@ class DoorListener final : public Listener {
   void run();
   bool sleep();
   void shed() noexcept;
-  void serve();
+  void hear_visitors();
   void expire();
   void admit_newcomers();
   void turn_away() noexcept;
@@ -69,6 +72,7 @@ class DoorListener final : public Listener {
   const DoorKind kind_;
   const DoorOptions options_;
   const Terms terms_;
+  const std::function<void(const Fd& socket)> serve_;
   const std::int64_t patience_ns_;
   std::string address_;
   std::optional<SocketFile> file_;

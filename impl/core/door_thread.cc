@@ -31,7 +31,7 @@ void* DoorListener::run_thread(void* listener) {
 void DoorListener::run() {
   visitors_mutex_.lock();
   while (sleep()) {
-    serve();
+    hear_visitors();
     expire();
     admit_newcomers();
   }
@@ -88,7 +88,7 @@ void DoorListener::shed() noexcept {
   }
 }
 
-void DoorListener::serve() {
+void DoorListener::hear_visitors() {
   std::size_t slot = 2;
   for (auto visitor = visitors_.begin(); visitor != visitors_.end(); ++slot) {
     const auto outcome = slots_[slot].revents != 0 ? visitor->handshake.advance() : Handshake::Outcome::kUnderWay;
@@ -164,6 +164,10 @@ void DoorListener::welcome(Visitor& visitor) noexcept {
     Fd socket = visitor.handshake.release();
     make_blocking(socket);
     if (kind_.tcp) prepare_tcp(socket);
+    if (serve_) {
+      serve_(socket);
+      return;
+    }
     std::unique_ptr<Connection> connection = kind_.admit(std::move(socket), options_.pipe);
     if (visitor.has_credentials) connection->set_peer(visitor.credentials);
     const std::lock_guard lock(ready_mutex_);
@@ -180,6 +184,7 @@ void DoorListener::refuse(Visitor& visitor) noexcept {
 }
 
 void DoorListener::count_refused() noexcept {
+  if (serve_) return;  // nobody accepts
   const std::lock_guard lock(ready_mutex_);
   ++refused_;
   ready_.ring();

@@ -6,6 +6,7 @@
 #include "api/capabilities.h"
 #include "core/door.h"
 #include "shm_ring/connection.h"
+#include "shm_ring/queue.h"
 
 namespace crucible {
 
@@ -20,8 +21,14 @@ struct ShmRing : HasDoor<ShmRing> {
                                          .survives_kill = true,
                                          .max_message_bytes = ShmRingConnection::kMaxMessage,
                                          .storage_bytes = ShmRingConnection::kDefaultCapacity / 2 - 128};
+  static constexpr Capabilities kQueue = {.outlives_sender = true,
+                                          .total_order = true,
+                                          .survives_kill = true,
+                                          .max_message_bytes = ShmRingQueue::kMaxMessage,
+                                          .storage_bytes = ShmRingQueue::kStorage};
   static constexpr std::array kWaits = {WaitStrategy::kAdaptive, WaitStrategy::kSpin, WaitStrategy::kBlock};
   using Connection = ShmRingConnection;
+  using Queue = ShmRingQueue;
 
   static constexpr std::string_view kScheme = "shm";
   static constexpr DoorKind kDoor = {
