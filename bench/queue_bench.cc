@@ -95,9 +95,13 @@ bool with_raw(std::string_view family, Use use) {
 template <class M, bool kNative>
 struct Queues {
   static auto make(const Spot& spot, std::size_t maxsize = 0) {
-    const QueueOptions options = {.maxsize = maxsize, .wait = spot.wait};
+    QueueOptions options;
+    options.maxsize = maxsize;
+    options.wait = spot.wait;
     if constexpr (kNative) {
-      return QueueFlow<typename M::Queue>{std::shared_ptr<typename M::Queue>(M::Queue::create({}, options))};
+      using Native = typename M::Queue;
+      std::unique_ptr<Queue> made = Native::create({}, options);
+      return QueueFlow<Native>{std::shared_ptr<Native>(&dynamic_cast<Native&>(*made.release()))};
     } else {
       return QueueFlow<Queue>{std::shared_ptr<Queue>(spot.form->create({}, options))};
     }

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/lock.h"
+#include "core/rlock.h"
 #include "limits/line.h"
 #include "limits/sync_raw.h"
 #include "peers/cpython.h"
@@ -206,6 +208,22 @@ void add_barrier(Cells& cells, const std::string& name, const std::string& role,
   }
 }
 
+/// The same on every mechanism, which have no part in it.
+template <class L>
+struct OwnedThing {
+  void acquire() {
+    if (const Status status = lock->acquire(); status != Status::kOk) throw_status(status, "acquire");
+  }
+  void release() { lock->release(); }
+  std::shared_ptr<L> lock = std::make_shared<L>();
+};
+
+void add_own(Cells& cells) {
+  const std::string role = "mechanism", wait = "kernel";
+  add_lock(cells, "lock", role, [] { return OwnedThing<Lock>(); }, wait);
+  add_lock(cells, "rlock", role, [] { return OwnedThing<RLock>(); }, wait);
+}
+
 void add_peers(Cells& cells) {
   const std::string role = "peer", wait = "kernel";
   add_lock(cells, "pthread_mutex", role, [] { return PlainThing(); }, wait);
@@ -241,6 +259,7 @@ void add_python(Cells& cells) {
 
 std::vector<Case> all_cases(const Options& /*options*/) {
   Cells cells;
+  add_own(cells);
   add_peers(cells);
   add_python(cells);
   return cells.take();

@@ -244,6 +244,10 @@ def broken_suite(conformance, binary, reason):
     entry["failures"].append({"clause": binary, "test": binary, "variant": DEFAULT_VARIANT, "message": reason})
 
 
+# What is tested together with something of another name.
+_SUITE_OF = {"rlock": "lock", "semaphore": "lock", "condition": "event", "barrier": "event"}
+
+
 def standing(results, record):
     """'passed', 'failed' or 'unchecked': whether the numbers of this record may be shown as valid.
 
@@ -252,7 +256,8 @@ def standing(results, record):
     """
     if record["role"] != "mechanism":
         return "passed"
-    relevant = [results["conformance"].get(key) for key in (record["name"], record["primitive"])]
+    keys = (record["name"], record["primitive"], _SUITE_OF.get(record["name"]))
+    relevant = [results["conformance"].get(key) for key in keys]
     if any(entry and entry["failed"] for entry in relevant):
         return "failed"
     return "passed" if any(entry and entry["must_passed"] for entry in relevant) else "unchecked"
