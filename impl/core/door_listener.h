@@ -17,7 +17,7 @@
 #include "api/listener.h"
 #include "core/door.h"
 #include "core/door_socket.h"
-#include "core/event.h"
+#include "core/event_fd.h"
 #include "core/gate.h"
 #include "core/handshake.h"
 

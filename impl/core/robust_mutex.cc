@@ -112,10 +112,10 @@ void RobustMutex::delist() noexcept {
   --self.held;
 }
 
-Status RobustMutex::acquire(Deadline deadline, AtDeath at_death) {
+Status RobustMutex::acquire(Deadline deadline, AtDeath at_death, unsigned most_held) {
   if (self.tid == 0) [[unlikely]]
     require_supported();
-  if (self.held >= kMostHeld) [[unlikely]] {
+  if (self.held >= most_held) [[unlikely]] {
     throw std::system_error(EAGAIN, std::generic_category(), "locks held by one thread");
   }
   const Pending pending(&next_);

@@ -24,6 +24,7 @@ namespace crucible {
 class RobustMutex {
  public:
   static constexpr unsigned kMostHeld = 2'000;
+  static constexpr unsigned kMostHeldInside = 2'040;  ///< for this library's own, which are held for a moment
 
   enum class AtDeath {
     kTake,   ///< kOwnerDied: held, and the former owner died holding it
@@ -36,7 +37,8 @@ class RobustMutex {
 
   /// kOk, kOwnerDied or, not before the deadline, kTimeout. An owner that acquires it again waits for itself: kTimeout,
   /// and kState at once where there is no deadline.
-  Status acquire(Deadline deadline = Deadline::never(), AtDeath at_death = AtDeath::kTake);
+  Status acquire(Deadline deadline = Deadline::never(), AtDeath at_death = AtDeath::kTake,
+                 unsigned most_held = kMostHeld);
   /// kOk; kOverRelease: nobody who lives holds it; kNotOwner: another thread does. Then nothing happens.
   Status release() noexcept;
   /// Whether the calling thread holds it. A forked child holds nothing.

@@ -19,6 +19,8 @@ using shm_ring::Role;
 
 namespace {
 
+constexpr HandleDoor::Kind kDoor = {.object = "shm_ring queue", .scheme = "shm", .descriptors = 1};
+
 std::uint64_t random_number() {
   std::uint64_t number = 0;
   while (getrandom(&number, sizeof number, 0) != sizeof number) {
@@ -45,17 +47,27 @@ ShmRingQueue::ShmRingQueue(Fd descriptor, std::unique_ptr<QueueMemory> memory, W
 }
 
 std::unique_ptr<Queue> ShmRingQueue::create(const std::string& address, const QueueOptions& options) {
-  if (!address.empty()) throw Unsupported("queue: no named door yet");
   const QueueShape shape = QueueShape::of(options.storage_bytes, options.maxsize, options.joinable);
-  Fd descriptor = QueueMemory::create(shape);
-  std::unique_ptr<QueueMemory> memory = QueueMemory::map(descriptor.get());
-  return std::unique_ptr<Queue>(
-      new ShmRingQueue(std::move(descriptor), std::move(memory), options.wait.value_or(WaitStrategy::kAdaptive)));
+  std::unique_ptr<ShmRingQueue> queue = adopt(QueueMemory::create(shape), options);
+  if (!address.empty()) {
+    queue->door_.emplace(kDoor, address, options.door, Handle{.descriptors = {queue->descriptor_.get()}, .state = {}});
+    queue->address_ = queue->door_->address();
+  }
+  return queue;
 }
 
-std::unique_ptr<Queue> ShmRingQueue::open(const std::string& /*address*/, const QueueOptions& /*options*/,
-                                          Deadline /*deadline*/) {
-  throw Unsupported("queue: no named door yet");
+std::unique_ptr<Queue> ShmRingQueue::open(const std::string& address, const QueueOptions& options, Deadline deadline) {
+  const std::optional<Handle> handle = HandleDoor::enter(kDoor, address, options.door, deadline);
+  if (!handle) return nullptr;
+  std::unique_ptr<ShmRingQueue> queue = adopt(Fd(handle->descriptors.front()), options);
+  queue->address_ = address;
+  return queue;
+}
+
+std::unique_ptr<ShmRingQueue> ShmRingQueue::adopt(Fd descriptor, const QueueOptions& options) {
+  std::unique_ptr<QueueMemory> memory = QueueMemory::map(descriptor.get());
+  return std::unique_ptr<ShmRingQueue>(
+      new ShmRingQueue(std::move(descriptor), std::move(memory), options.wait.value_or(WaitStrategy::kAdaptive)));
 }
 
 void ShmRingQueue::close() noexcept {
@@ -65,6 +77,7 @@ void ShmRingQueue::close() noexcept {
     for (shm_ring::Crowd* crowd : {&header_.getters, &header_.putters, &header_.joiners}) crowd->call_all();
     std::this_thread::sleep_for(pause);
   }
+  if (door_) door_->close();
   descriptor_.reset();
 }
 
