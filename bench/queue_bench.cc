@@ -12,6 +12,7 @@
 
 #include "api/queue.h"
 #include "compose/forms.h"
+#include "compose/queue.h"
 #include "limits/choice.h"
 #include "limits/pairing.h"
 #include "limits/queue_raw.h"
@@ -91,20 +92,26 @@ bool with_raw(std::string_view family, Use use) {
   return false;
 }
 
-/// A form's queues. The native class is used as itself, whose calls are direct; composed ones as any program has them.
+template <class M, bool kNative>
+struct FormClass {
+  using type = ComposedQueue;
+};
+template <class M>
+struct FormClass<M, true> {
+  using type = typename M::Queue;
+};
+
+/// A form's queues, by their final class, whose calls are direct.
 template <class M, bool kNative>
 struct Queues {
+  using Class = typename FormClass<M, kNative>::type;
+
   static auto make(const Spot& spot, std::size_t maxsize = 0) {
     QueueOptions options;
     options.maxsize = maxsize;
     options.wait = spot.wait;
-    if constexpr (kNative) {
-      using Native = typename M::Queue;
-      std::unique_ptr<Queue> made = Native::create({}, options);
-      return QueueFlow<Native>{std::shared_ptr<Native>(&dynamic_cast<Native&>(*made.release()))};
-    } else {
-      return QueueFlow<Queue>{std::shared_ptr<Queue>(spot.form->create({}, options))};
-    }
+    std::unique_ptr<Queue> made = spot.form->create({}, options);
+    return QueueFlow<Class>{std::shared_ptr<Class>(&dynamic_cast<Class&>(*made.release()))};
   }
   static nlohmann::json fairness(const Spot& spot, std::size_t maxsize = 0) {
     const Capabilities& declared = spot.form->capabilities;
@@ -184,7 +191,6 @@ Case blank(std::string workload, Sides sides, const Spot& spot) {
   cell.workload = std::move(workload);
   cell.name = M::kName;
   cell.form = spot.form->name;
-  cell.call = kNative ? "direct" : "virtual";
   cell.bytes = spot.bytes;
   cell.placement = spot.placement;
   cell.wait = to_string(spot.wait);

@@ -9,8 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "core/barrier.h"
+#include "core/condition.h"
+#include "core/event.h"
 #include "core/lock.h"
 #include "core/rlock.h"
+#include "core/semaphore.h"
 #include "limits/line.h"
 #include "limits/sync_raw.h"
 #include "peers/cpython.h"
@@ -218,10 +222,43 @@ struct OwnedThing {
   std::shared_ptr<L> lock = std::make_shared<L>();
 };
 
+struct PermitThing {
+  explicit PermitThing(unsigned permits) : semaphore(std::make_shared<Semaphore>(permits)) {}
+  void acquire() { semaphore->acquire(); }
+  void release() { semaphore->release(); }
+  std::shared_ptr<Semaphore> semaphore;
+};
+struct NoticeThing {
+  NoticeThing() : held(std::make_shared<Lock>()), condition(std::make_shared<Condition>(*held)) {}
+  void lock() { condition->lock(); }
+  void unlock() { condition->unlock(); }
+  void wait() {
+    if (const Status status = condition->wait(); status != Status::kOk) throw_status(status, "wait");
+  }
+  void notify() { condition->notify(); }
+  std::shared_ptr<Lock> held;
+  std::shared_ptr<Condition> condition;
+};
+struct EventThing {
+  void set() { event->set(); }
+  void clear() { event->clear(); }
+  void wait() { (void)event->wait(); }
+  std::shared_ptr<Event> event = std::make_shared<Event>();
+};
+struct BarrierThing {
+  explicit BarrierThing(std::uint32_t parties) : barrier(std::make_shared<Barrier>(parties)) {}
+  void wait() { barrier->wait(); }
+  std::shared_ptr<Barrier> barrier;
+};
+
 void add_own(Cells& cells) {
   const std::string role = "mechanism", wait = "kernel";
   add_lock(cells, "lock", role, [] { return OwnedThing<Lock>(); }, wait);
   add_lock(cells, "rlock", role, [] { return OwnedThing<RLock>(); }, wait);
+  add_semaphore(cells, "semaphore", role, [](unsigned permits) { return PermitThing(permits); }, wait);
+  add_condition(cells, "condition", role, [] { return NoticeThing(); }, wait);
+  add_event(cells, "event", role, [] { return EventThing(); }, wait);
+  add_barrier(cells, "barrier", role, [](std::uint32_t parties) { return BarrierThing(parties); }, wait);
 }
 
 void add_peers(Cells& cells) {
