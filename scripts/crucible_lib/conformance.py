@@ -257,6 +257,10 @@ def broken_suite(conformance, binary, reason):
     entry["failures"].append({"clause": binary, "test": binary, "variant": DEFAULT_VARIANT, "message": reason})
 
 
+# What is tested together with something of another name.
+_SUITE_OF = {"rlock": "lock", "semaphore": "lock", "condition": "event", "barrier": "event"}
+
+
 def entry_of(results, record):
     """The verdicts on the subject that a mechanism's record is about; None where it was not checked."""
     of_queue = record["primitive"] == "queue"
@@ -279,7 +283,8 @@ def standing(results, record):
         if any(entry and entry["failed"] for entry in (own, *(results["conformance"].get(k) for k in [*below, "queue"]))):
             return "failed"
         return "passed" if own and own["must_passed"] else "unchecked"
-    relevant = [results["conformance"].get(key) for key in (record["name"], record["primitive"])]
+    keys = (record["name"], record["primitive"], _SUITE_OF.get(record["name"]))
+    relevant = [results["conformance"].get(key) for key in keys]
     if any(entry and entry["failed"] for entry in relevant):
         return "failed"
     return "passed" if any(entry and entry["must_passed"] for entry in relevant) else "unchecked"

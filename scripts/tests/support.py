@@ -81,7 +81,8 @@ def make_tree(root, names=("posix_pipe", "unix_socket"), build_type="Release"):
     (root / "conformance").mkdir()
     (root / "conformance" / "SPEC.md").write_text(SPEC)
     build = root / "build" / "release"
-    for part, script, programs in (("bench", "fake_bench.py", ("pipe_bench", "door_bench", "process_bench")),
+    for part, script, programs in (("bench", "fake_bench.py", ("pipe_bench", "door_bench", "process_bench",
+                                                               "queue_bench", "sync_bench")),
                                    ("conformance", "fake_suite.py", ("process_test", "pipe_test", "codec_test"))):
         (build / part).mkdir(parents=True)
         for program in programs:
