@@ -125,7 +125,7 @@ std::size_t UnixSocketQueue::send_packets(std::span<const Header> headers, std::
     sent = sendmmsg(out(), packets.data(), static_cast<unsigned>(headers.size()), kFlags);
   }
   if (sent >= 0) return static_cast<std::size_t>(sent);
-  if (errno != EAGAIN && errno != EINTR) throw_errno("send");
+  if (errno != EAGAIN) throw_errno("send");  // what does not wait is not interrupted
   return 0;
 }
 
@@ -148,7 +148,7 @@ bool UnixSocketQueue::send_beside(const Header& header, ByteView /*message*/, co
   iovec part = {const_cast<Header*>(&header), kHeader};
   const int file = prepared.get();
   if (send_with_descriptors(out(), {&part, 1}, {&file, 1}, MSG_DONTWAIT) >= 0) return true;
-  if (errno != EAGAIN && errno != EINTR && errno != ETOOMANYREFS) throw_errno("sendmsg");
+  if (errno != EAGAIN && errno != ETOOMANYREFS) throw_errno("sendmsg");
   return false;
 }
 
