@@ -16,6 +16,13 @@ int main(int, char** arguments) {
                                   {"waits", nlohmann::json::array()},
                                   {"capabilities", {{"pipe", crucible::testing::declared(mechanism.pipe)}}}};
     for (const crucible::WaitStrategy wait : mechanism.waits) row["waits"].push_back(crucible::to_string(wait));
+    row["queues"] = nlohmann::ordered_json::object();
+    for (const crucible::QueueForm& form : mechanism.queues) {
+      nlohmann::json entry = {{"waits", nlohmann::json::array()},
+                              {"capabilities", crucible::testing::declared(form.capabilities)}};
+      for (const crucible::WaitStrategy wait : form.waits) entry["waits"].push_back(crucible::to_string(wait));
+      row["queues"][std::string(form.name)] = std::move(entry);
+    }
     all[std::string(mechanism.name)] = std::move(row);
   }
   std::ofstream file(arguments[1]);
