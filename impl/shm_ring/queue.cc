@@ -9,6 +9,8 @@
 #include <optional>
 #include <thread>
 
+#include "core/liveness.h"
+
 namespace crucible {
 
 using shm_ring::Blocks;
@@ -66,6 +68,9 @@ std::unique_ptr<Queue> ShmRingQueue::open(const std::string& address, const Queu
 
 std::unique_ptr<ShmRingQueue> ShmRingQueue::adopt(Fd descriptor, const QueueOptions& options) {
   std::unique_ptr<QueueMemory> memory = QueueMemory::map(descriptor.get());
+  if (memory->header().pids != pid_namespace()) {
+    throw Unsupported("open: the queue was created in another pid namespace, where deaths cannot be told");
+  }
   return std::unique_ptr<ShmRingQueue>(
       new ShmRingQueue(std::move(descriptor), std::move(memory), options.wait.value_or(WaitStrategy::kAdaptive)));
 }
