@@ -19,8 +19,8 @@
 namespace crucible::testing {
 namespace {
 
-constexpr unsigned kRounds = 60;
-constexpr unsigned kVictims = 4;
+constexpr unsigned kRounds = 36;
+constexpr unsigned kVictims = 6;
 
 // What a victim was doing, for whoever looks after its death.
 struct Victim {
@@ -61,7 +61,7 @@ void kill_in_rounds(const char* what, std::chrono::nanoseconds most, const std::
     for (unsigned i = 0; i < kVictims; ++i) {
       (*victims)[i].where = Victim::kOutside;
       const std::chrono::nanoseconds when(
-          random.between(2'000, static_cast<std::size_t>(most.count()) / (random.one_in(2) ? 10 : 1)));
+          random.between(10'000, static_cast<std::size_t>(most.count()) / (random.one_in(2) ? 10 : 1)));
       peers.emplace_back([&, i, when, round] {
         begin.wait();
         const SignalTimer death(SIGKILL, when);
@@ -146,7 +146,7 @@ void survive_kills(const char* what) {
   });
   const auto body = [&](Victim& victim, unsigned round) {
     visit(round, &victim.where, [&] {
-      for (int i = 0; i < 200; ++i) (void)lock.locked();
+      for (int i = 0; i < 50; ++i) (void)lock.locked();
     });
   };
   const auto check = [&] {
@@ -200,7 +200,7 @@ TEST_F(LockKill, L38_CountIsExactAfterKilledHoldersAndWaiters) {
       permit = round % 3 == 0 ? semaphore.permit_for(1h) : round % 3 == 1 ? semaphore.permit() : semaphore.try_permit();
     }
     victim.where = Victim::kHolding;
-    for (int i = 0; i < 20; ++i) (void)semaphore.value();
+    for (int i = 0; i < 5; ++i) (void)semaphore.value();
     victim.where = Victim::kCalling;
     permit.reset();
     victim.where = Victim::kOutside;

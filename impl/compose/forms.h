@@ -1,13 +1,17 @@
 // The forms in which a mechanism has each primitive: its own, and what is composed of its connections.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "api/mechanism.h"
 #include "api/queue.h"
+#include "compose/queue.h"
+#include "core/door.h"
 
 namespace crucible {
 
@@ -29,12 +33,63 @@ constexpr QueueForm native_queue() {
   return form;
 }
 
+/// The name by which a composed queue's door tells its clients from those of M's pipes.
+template <class M>
+inline constexpr auto kBrokersName = [] {
+  constexpr std::string_view kSuffix = " composed";
+  std::array<char, M::kName.size() + kSuffix.size()> name = {};
+  std::copy(kSuffix.begin(), kSuffix.end(), std::copy(M::kName.begin(), M::kName.end(), name.begin()));
+  return name;
+}();
+template <class M>
+constexpr DoorKind brokers_door() {
+  DoorKind door = M::kDoor;
+  door.mechanism = {kBrokersName<M>.data(), kBrokersName<M>.size()};
+  return door;
+}
+template <class M>
+inline constexpr DoorKind kBrokersDoor = brokers_door<M>();
+
+template <class M>
+constexpr QueueCarrier queue_carrier() {
+  QueueCarrier carrier = {};
+  carrier.mechanism = M::kName;
+  carrier.scheme = M::kScheme;
+  carrier.pipe = M::kPipe;
+  if constexpr (requires { M::kModestPipe; }) carrier.pipe_bytes = M::kModestPipe;
+  carrier.listen = [](const std::string& address, const DoorOptions& options) {
+    return open_door(kBrokersDoor<M>, address, options);
+  };
+  carrier.connect = [](const std::string& address, const DoorOptions& options, Deadline deadline) {
+    return enter_door(kBrokersDoor<M>, address, options, deadline);
+  };
+  return carrier;
+}
+template <class M>
+inline constexpr QueueCarrier kQueueCarrier = queue_carrier<M>();
+
+/// Over the connections behind M::kDoor.
+template <class M>
+constexpr QueueForm composed_queue() {
+  QueueForm form = {};
+  form.name = "composed";
+  form.capabilities = ComposedQueue::capabilities(M::kPipe);
+  form.create = [](const std::string& address, const QueueOptions& options) -> std::unique_ptr<Queue> {
+    return ComposedQueue::create(kQueueCarrier<M>, address, options);
+  };
+  form.open = [](const std::string& address, const QueueOptions& options, Deadline deadline) -> std::unique_ptr<Queue> {
+    return ComposedQueue::open(kQueueCarrier<M>, address, options, deadline);
+  };
+  return form;
+}
+
+/// The native form, where there is one, before the composed one.
 template <class M>
 constexpr auto queue_forms() {
   if constexpr (requires { typename M::Queue; }) {
-    return std::array{native_queue<M>()};
+    return std::array{native_queue<M>(), composed_queue<M>()};
   } else {
-    return std::array<QueueForm, 0>{};
+    return std::array{composed_queue<M>()};
   }
 }
 template <class M>

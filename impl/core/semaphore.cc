@@ -37,9 +37,10 @@ struct SemaphoreState {
 
   std::atomic<std::uint64_t> counts;
   std::uint64_t bound;
-  std::uint64_t pids;               // the pid_namespace() of those who hold permits
-  RobustMutex mutex;                // guards what follows, and the number of permits in `counts`
-  std::atomic<std::uint32_t> used;  // so many of the holders have ever been used
+  std::uint64_t pids;                   // the pid_namespace() of those who hold permits
+  std::atomic<std::int64_t> looked_ns;  // when somebody last looked for dead holders
+  RobustMutex mutex;                    // guards what follows, and the number of permits in `counts`
+  std::atomic<std::uint32_t> used;      // so many of the holders have ever been used
   std::array<Holder, Semaphore::kMostHolders> holders;
 
   // The half that sleepers look at.
@@ -94,6 +95,11 @@ struct SemaphoreState {
     return Deadline::after(kPatience);
   }
 
+  // For who waits: nobody need ask so often.
+  bool look_is_due() const noexcept {
+    constexpr std::int64_t kInterval = 10'000'000;
+    return Deadline::now_ns() - looked_ns.load(std::memory_order_relaxed) >= kInterval;
+  }
   // Gives back what the dead hold. Whether there was anything. Asking after them takes long, hence without the mutex.
   bool reclaim() {
     bool any = false;
@@ -111,6 +117,7 @@ struct SemaphoreState {
       give_back(permits);
       any = any || permits != 0;
     }
+    looked_ns.store(Deadline::now_ns(), std::memory_order_relaxed);
     return any;
   }
   // A process that holds permits keeps its slot; one that holds none may lose it. kMostHolders: all are taken.
@@ -161,8 +168,7 @@ struct SemaphoreState {
     // Whether it is worth while to try again.
     bool again() {
       const bool over = deadline_.has_passed();
-      if (over || look_.has_passed()) {
-        look_ = Deadline::after(kLongestNap);
+      if (over || state_.look_is_due()) {
         if (state_.reclaim()) return true;
         if (over) return false;
       }
@@ -179,7 +185,6 @@ struct SemaphoreState {
    private:
     SemaphoreState& state_;
     const Deadline deadline_;
-    Deadline look_ = Deadline::after(kLongestNap);
     bool slept_ = false;
   };
 };

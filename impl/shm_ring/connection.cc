@@ -18,6 +18,9 @@ using shm_ring::Memory;
 
 namespace {
 
+// What the receiver copies out while it is still in a cache that both have.
+constexpr std::size_t kLongestPart = std::size_t{32} * 1024;
+
 std::size_t capacity(const PipeOptions& options) {
   const std::size_t asked = options.capacity_bytes == 0 ? ShmRingConnection::kDefaultCapacity : options.capacity_bytes;
   if (asked > Memory::kMostCapacity) throw BadArgument("pipe: no memory holds such a capacity");
@@ -232,7 +235,7 @@ Status ShmRingConnection::put_far(ByteView message, Deadline deadline) {
 // A message given up half-way needs no clean-up: the next one begins with a record that says so.
 Status ShmRingConnection::put_parts(ByteView message, Deadline deadline) {
   shm_ring::Producer& out = mapped_->out;
-  const std::size_t longest = out.capacity() / 8 - shm_ring::kLine;
+  const std::size_t longest = std::min(out.capacity() / 8, kLongestPart) - shm_ring::kLine;
   std::atomic<bool>& given_up = out.control().given_up;
   for (std::size_t offset = 0; offset < message.size();) {
     const Word record(Word::kPart, std::min(longest, message.size() - offset));

@@ -22,8 +22,8 @@ namespace crucible {
 class ShmRingConnection final : public Connection {
  public:
   static constexpr std::uint64_t kMaxMessage = 1ULL << 32;
-  static constexpr int kLongestSleepMs = 50;
-  static constexpr std::size_t kDefaultCapacity = std::size_t{256} * 1024;
+  static constexpr int kLongestSleepMs = 80;
+  static constexpr std::size_t kDefaultCapacity = std::size_t{1} << 20U;
 
   static std::pair<std::unique_ptr<ShmRingConnection>, std::unique_ptr<ShmRingConnection>> pair(
       const PipeOptions& options);

@@ -19,6 +19,8 @@ using shm_ring::Role;
 
 namespace {
 
+constexpr HandleDoor::Kind kDoor = {.object = "shm_ring queue", .scheme = "shm", .descriptors = 1};
+
 std::uint64_t random_number() {
   std::uint64_t number = 0;
   while (getrandom(&number, sizeof number, 0) != sizeof number) {
@@ -45,26 +47,40 @@ ShmRingQueue::ShmRingQueue(Fd descriptor, std::unique_ptr<QueueMemory> memory, W
 }
 
 std::unique_ptr<Queue> ShmRingQueue::create(const std::string& address, const QueueOptions& options) {
-  if (!address.empty()) throw Unsupported("queue: no named door yet");
   const QueueShape shape = QueueShape::of(options.storage_bytes, options.maxsize, options.joinable);
-  Fd descriptor = QueueMemory::create(shape);
-  std::unique_ptr<QueueMemory> memory = QueueMemory::map(descriptor.get());
-  return std::unique_ptr<Queue>(
-      new ShmRingQueue(std::move(descriptor), std::move(memory), options.wait.value_or(WaitStrategy::kAdaptive)));
+  std::unique_ptr<ShmRingQueue> queue = adopt(QueueMemory::create(shape), options);
+  if (!address.empty()) {
+    queue->door_.emplace(kDoor, address, options.door, Handle{.descriptors = {queue->descriptor_.get()}, .state = {}});
+    queue->address_ = queue->door_->address();
+  }
+  return queue;
 }
 
-std::unique_ptr<Queue> ShmRingQueue::open(const std::string& /*address*/, const QueueOptions& /*options*/,
-                                          Deadline /*deadline*/) {
-  throw Unsupported("queue: no named door yet");
+std::unique_ptr<Queue> ShmRingQueue::open(const std::string& address, const QueueOptions& options, Deadline deadline) {
+  const std::optional<Handle> handle = HandleDoor::enter(kDoor, address, options.door, deadline);
+  if (!handle) return nullptr;
+  std::unique_ptr<ShmRingQueue> queue = adopt(Fd(handle->descriptors.front()), options);
+  queue->address_ = address;
+  return queue;
+}
+
+std::unique_ptr<ShmRingQueue> ShmRingQueue::adopt(Fd descriptor, const QueueOptions& options) {
+  std::unique_ptr<QueueMemory> memory = QueueMemory::map(descriptor.get());
+  return std::unique_ptr<ShmRingQueue>(
+      new ShmRingQueue(std::move(descriptor), std::move(memory), options.wait.value_or(WaitStrategy::kAdaptive)));
 }
 
 void ShmRingQueue::close() noexcept {
   using std::chrono::microseconds;
   if (closed_.exchange(true, std::memory_order_seq_cst)) return;
-  for (auto pause = microseconds(20); stays_.any(); pause = std::min(2 * pause, microseconds(1000))) {
+  // Without an identity, in a new fork, nobody is.
+  const std::uint64_t identity = shm_ring::own_identity.load(std::memory_order_relaxed);
+  for (auto pause = microseconds(20); identity != 0 && stays_.any(identity);
+       pause = std::min(2 * pause, microseconds(1000))) {
     for (shm_ring::Crowd* crowd : {&header_.getters, &header_.putters, &header_.joiners}) crowd->call_all();
     std::this_thread::sleep_for(pause);
   }
+  if (door_) door_->close();
   descriptor_.reset();
 }
 

@@ -10,6 +10,7 @@
 #include "api/queue.h"
 #include "core/destination.h"
 #include "core/fd.h"
+#include "core/handle_door.h"
 #include "shm_ring/blocks.h"
 #include "shm_ring/crowd.h"
 #include "shm_ring/queue_memory.h"
@@ -77,7 +78,7 @@ class ShmRingQueue final : public Queue {
   /// A call that may wait, or uses the descriptor: close() sees its end.
   class Stay {
    public:
-    explicit Stay(ShmRingQueue& queue) noexcept : queue_(queue) { queue_.stays_.enter(); }
+    explicit Stay(ShmRingQueue& queue) : queue_(queue) { queue_.stays_.enter(shm_ring::require_own_identity()); }
     Stay(const Stay&) = delete;
     Stay& operator=(const Stay&) = delete;
     ~Stay() { queue_.stays_.leave(); }
@@ -98,6 +99,7 @@ class ShmRingQueue final : public Queue {
     shm_ring::Role& role_;
   };
 
+  static std::unique_ptr<ShmRingQueue> adopt(Fd descriptor, const QueueOptions& options);
   ShmRingQueue(Fd descriptor, std::unique_ptr<shm_ring::QueueMemory> memory, WaitStrategy strategy);
 
   // Putting. What is said to be in a role is called there.
@@ -171,8 +173,9 @@ class ShmRingQueue final : public Queue {
   shm_ring::QueueRing ring_;
   shm_ring::Blocks blocks_;
   const std::uint64_t salt_;  ///< tells two handles of one process apart
-  std::string address_;
   Fd descriptor_;
+  std::optional<HandleDoor> door_;
+  std::string address_;
   shm_ring::CrowdWaiting putting_;
   shm_ring::CrowdWaiting getting_;
   shm_ring::CrowdWaiting joining_;
