@@ -17,7 +17,7 @@ namespace crucible {
 namespace {
 
 constexpr std::size_t kPage = 4096;
-constexpr std::size_t kDefaultPages = 256;
+constexpr std::size_t kMostPages = 256;  // unless more is asked for; by default the system lets only root have more
 
 struct Ends {
   Fd reader;
@@ -45,9 +45,9 @@ void set_pages(const Ends& queue, const Ends& looking, const QueueOptions& optio
     }
     return;
   }
-  // As many messages as were asked for, if the system lets a pipe be so long; else what pipes usually may.
-  if (options.maxsize > kDefaultPages && resize(options.maxsize)) return;
-  for (std::size_t pages = kDefaultPages; pages > 1 && !resize(pages); pages /= 2) {
+  // As many messages as were asked for, if the system lets a pipe be so long.
+  if (options.maxsize > kMostPages && resize(options.maxsize)) return;
+  for (std::size_t pages = kMostPages; pages > 1 && !resize(pages); pages /= 2) {
   }
 }
 
