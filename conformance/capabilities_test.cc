@@ -16,7 +16,7 @@ using Json = nlohmann::json;
 
 Json declared_by_all() {
   Json all = Json::object();
-  for (const Mechanism& mechanism : mechanisms()) all[mechanism.name] = {{"pipe", declared(mechanism.pipe)}};
+  for (const Mechanism& mechanism : mechanisms()) all[mechanism.name] = declared(mechanism);
   return all;
 }
 

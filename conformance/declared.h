@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/capabilities.h"
+#include "api/mechanism.h"
 
 namespace crucible::testing {
 
@@ -25,6 +26,13 @@ inline nlohmann::json declared(const Capabilities& capabilities) {
           {"survives_kill", survives_kill},
           {"max_message_bytes", max_message_bytes},
           {"storage_bytes", storage_bytes}};
+}
+
+/// Per primitive, and of a queue per form.
+inline nlohmann::json declared(const Mechanism& mechanism) {
+  nlohmann::json row = {{"pipe", declared(mechanism.pipe)}};
+  for (const QueueForm& form : mechanism.queues) row["queue"][form.name] = declared(form.capabilities);
+  return row;
 }
 
 }  // namespace crucible::testing

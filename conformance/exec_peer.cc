@@ -2,16 +2,11 @@
 #include "conformance/exec_peer.h"
 
 #include <spawn.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 #include <chrono>
 #include <csignal>
-#include <exception>
-#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -20,23 +15,17 @@
 
 #include "api/connection.h"
 #include "api/mechanism.h"
+#include "conformance/exec_peer_program.h"
 #include "conformance/flood.h"
 #include "conformance/pipe_support.h"
 
 namespace crucible::testing {
 namespace {
 
-void answer(const std::string& text) {
-  if (::send(STDIN_FILENO, text.data(), text.size(), MSG_NOSIGNAL) < 0) ::_exit(2);
-}
-
 class Program {
  public:
   Program(const char* mechanism, std::string address) : context_(context(mechanism)), address_(std::move(address)) {
-    void* const mapped = ::mmap(nullptr, sizeof(ExecPeer::Progress), PROT_READ | PROT_WRITE, MAP_SHARED, 3, 0);
-    if (mapped == MAP_FAILED) throw_errno("mmap");
-    progress_ = static_cast<ExecPeer::Progress*>(mapped);
-    ::close(3);
+    progress_ = map_progress();
   }
 
   std::string obey(const std::string& order) {
@@ -158,26 +147,7 @@ class Program {
   std::optional<SignalTimer> death_;
 };
 
-int serve(int argc, char** argv) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (argc != 3) return 2;
-  Program program(argv[1], argv[2]);
-  for (;;) {
-    std::string order(1024, '\0');
-    ssize_t length = -1;
-    while ((length = ::recv(STDIN_FILENO, order.data(), order.size(), 0)) < 0 && errno == EINTR) {
-    }
-    if (length <= 0) return 0;  // also if the test was gone before the death signal was asked for
-    order.resize(static_cast<std::size_t>(length));
-    try {
-      answer(program.obey(order));
-    } catch (const std::exception& error) {
-      answer(error.what());
-    }
-  }
-}
-
 }  // namespace
 }  // namespace crucible::testing
 
-int main(int argc, char** argv) { return crucible::testing::serve(argc, argv); }
+int main(int argc, char** argv) { return crucible::testing::serve<crucible::testing::Program>(argc, argv); }

@@ -4,10 +4,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstring>
+#include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "api/status.h"
 #include "conformance/shared_support.h"
@@ -45,6 +52,42 @@ TEST_F(SharedBlock, S22_ItIsZeroAndAligned) {
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block.data()) % Block::kAlignment, 0U);
   const std::string zeros(kBytes, '\0');
   EXPECT_EQ(std::memcmp(block.data(), zeros.data(), kBytes), 0);
+}
+
+TEST_F(SharedBlock, S22_WhatIsSeenIsWhole) {
+  constexpr int kSeen = 100;
+  const std::string name = fresh_name();
+  SharedBox<std::atomic<bool>> stop(false);
+  Peer maker([&] {
+    while (!*stop) {
+      try {
+        const auto fill = [](Block& block) { std::memset(block.data(), 0x5a, 40'000); };
+        const Block block = Block::create(name, kTestKind, 40'000, fill);
+        std::this_thread::yield();
+      } catch (const Exists&) {  // the other side still has the last one
+      }
+    }
+  });
+  for (int seen = 0; seen < kSeen;) {
+    try {
+      const Block block = Block::open(name, kTestKind);
+      const auto* bytes = static_cast<const char*>(block.data());
+      ASSERT_EQ(std::count(bytes, bytes + block.bytes(), 0x5a), 40'000);
+      block.unlink();
+      ++seen;
+    } catch (const NotFound&) {
+    }
+  }
+  *stop = true;
+  maker.join();
+}
+
+TEST_F(SharedBlock, S22_AnInitialiserThatThrowsLeavesNothing) {
+  const std::string name = fresh_name();
+  const auto fails = [](Block&) { throw std::logic_error("no"); };
+  EXPECT_THROW((void)Block::create(name, kTestKind, 8, fails), std::logic_error);
+  EXPECT_THROW((void)Block::open(name, kTestKind), NotFound);
+  const Block block = make(name);
 }
 
 TEST_F(SharedBlock, S23_ATakenNameIsExists) {
@@ -123,6 +166,83 @@ TEST_F(SharedBlock, S24_WhatAKilledProcessLeftIsNotFoundAndTheNameFree) {
   EXPECT_THROW((void)Block::open(name, kTestKind), NotFound);
   const Block again = make(name, 2);
   EXPECT_EQ(Block::open(name, kTestKind).as<Word>(), 2U);
+}
+
+TEST_F(SharedBlock, S24_AStoppedUserKeepsItsName) {
+  const std::string name = fresh_name();
+  Event made;
+  Peer peer([&, name] {
+    const Block block = make(name, 5);
+    made.set();
+    for (;;) ::pause();
+  });
+  made.wait();
+  ::kill(peer.pid(), SIGSTOP);
+  ASSERT_EQ(::waitpid(peer.pid(), nullptr, WUNTRACED), peer.pid());
+  Peer next([name] {
+    EXPECT_THROW((void)make(name), Exists);
+    EXPECT_EQ(Block::open(name, kTestKind).as<Word>(), 5U);
+  });
+  next.join();
+  peer.kill();
+  peer.join();
+  EXPECT_THROW((void)Block::open(name, kTestKind), NotFound);
+}
+
+TEST_F(SharedBlock, S24_OfManyWhoCreateOneDoes) {
+  constexpr int kRounds = 50;
+  constexpr int kMakers = 4;
+  struct Board {
+    std::array<std::atomic<int>, kRounds> arrived;
+    std::array<std::atomic<int>, kRounds> created;
+    std::array<std::atomic<int>, kRounds> over;
+  };
+  const SharedBox<Board> board;
+  const std::string name = fresh_name();
+  const auto maker = [&] {
+    const auto await_all = [](const std::atomic<int>& count) {
+      while (count < kMakers) std::this_thread::yield();
+    };
+    for (std::size_t i = 0; i < kRounds; ++i) {
+      ++board->arrived[i];
+      await_all(board->arrived[i]);
+      std::optional<Block> block;
+      try {
+        block = make(name + std::to_string(i));
+        ++board->created[i];
+      } catch (const Exists&) {
+      }
+      ++board->over[i];
+      await_all(board->over[i]);
+    }
+  };
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (int i = 0; i < kMakers; ++i) peers.push_back(std::make_unique<Peer>(maker));
+  for (const auto& peer : peers) peer->join();
+  for (const auto& created : board->created) EXPECT_EQ(created, 1);
+}
+
+TEST_F(SharedBlock, S24_OfManyWhoUnlinkOneDoesAndTheNextOwnersNameStays) {
+  constexpr int kRounds = 100;
+  const std::string name = fresh_name();
+  for (int i = 0; i < kRounds; ++i) {
+    auto first = std::make_unique<Block>(make(name, 1));
+    SharedBox<std::atomic<int>> unlinked(0);
+    const auto unlink = [&] {
+      try {
+        first->unlink();
+        ++*unlinked;
+      } catch (const NotFound&) {
+      }
+    };
+    Peer other(unlink);
+    unlink();
+    const Block second = make(name, 2);
+    other.join();
+    first.reset();
+    ASSERT_EQ(*unlinked, 1);
+    ASSERT_EQ(Block::open(name, kTestKind).as<Word>(), 2U);
+  }
 }
 
 }  // namespace

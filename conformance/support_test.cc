@@ -1,9 +1,12 @@
 // The suite's own tools: each must notice what it is there to notice.
+#include <fcntl.h>
 #include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -235,6 +238,24 @@ TEST(InventoryTool, NoticesAnAbandonedName) {
   std::ofstream(path) << "forgotten";
   ASSERT_EQ(Inventory::take({directory}).differences_from(before).size(), 1U);
   EXPECT_NE(Inventory::take({directory}).differences_from(before).front().find(path), std::string::npos);
+  std::filesystem::remove_all(directory);
+}
+
+TEST(InventoryTool, NoticesAnAbandonedFolder) {
+  std::string directory = ::testing::TempDir() + "inventory_XXXXXX";
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  const Inventory before = Inventory::take({directory});
+  const std::string folder = directory + "/crucible.left";
+  std::filesystem::create_directory(folder);
+  const Fd file(::open((folder + "/id").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  ASSERT_EQ(::flock(file.get(), LOCK_SH), 0);
+  const auto of_names = [&] {
+    const auto all = Inventory::take({directory}).differences_from(before);
+    return std::ranges::count_if(all, [](const std::string& difference) { return difference.starts_with("name "); });
+  };
+  EXPECT_EQ(of_names(), 0) << "somebody uses it";
+  ::flock(file.get(), LOCK_UN);
+  EXPECT_EQ(of_names(), 1);
   std::filesystem::remove_all(directory);
 }
 

@@ -1,5 +1,6 @@
-// The tutorial programs T1, T2, T3 and T6, as a first reader would write them, and what they must show.
+// The tutorial programs T1, T2, T3, T6 and T10, as a first reader would write them, and what they must show.
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <functional>
 #include <iostream>
 #include <memory>
+#include <mutex>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -21,7 +23,10 @@
 #include "conformance/support/events.h"
 #include "conformance/support/fixture.h"
 #include "conformance/support/peer.h"
+#include "core/condition.h"
+#include "core/event.h"
 #include "core/process.h"
+#include "core/semaphore.h"
 
 namespace crucible::testing {
 namespace {
@@ -162,6 +167,59 @@ TEST_P(TutorialPipe, T6_ListThroughAPipeThenEndOfFile) {
     EXPECT_EQ(child.exit_code(), 0);
   });
   EXPECT_EQ(text, "[42, null, \"hello\"]\nend of file\n");
+}
+
+// What the three print comes through one pipe, a line at a time.
+TEST_F(Tutorial, T10_EventSemaphoreAndCondition) {
+  const std::string text = output_of([] {
+    crucible::Event start;
+    Semaphore seats(2);
+    Condition turn;
+    const SharedBox<std::atomic<int>> inside{0};
+    const SharedBox<std::atomic<int>> called{0};
+    const auto visit = [&](const std::string& user) {
+      start.wait();
+      std::cout << user + " starts\n" << std::flush;
+      for (int i = 0; i < 100; ++i) {
+        const auto seat = seats.permit();
+        EXPECT_LE(++*inside, 2);
+        ::sched_yield();
+        --*inside;
+      }
+      const std::scoped_lock holding(turn);
+      EXPECT_EQ(turn.wait(), Status::kOk);
+      std::cout << user + " is called\n" << std::flush;
+      ++*called;
+    };
+    std::vector<std::unique_ptr<Process>> processes;
+    for (int i = 0; i < 3; ++i) processes.push_back(std::make_unique<Process>(visit, "user_" + std::to_string(i)));
+    for (const auto& process : processes) process->start();
+    std::cout << "MasterProcess Start\n" << std::flush;
+    start.set();
+    while (turn.waiters() < 3) ::sched_yield();
+    for (int i = 1; i <= 3; ++i) {
+      std::cout << "MasterProcess calls\n" << std::flush;
+      {
+        const std::scoped_lock holding(turn);
+        EXPECT_EQ(turn.notify_one(), 1U);
+      }
+      while (*called < i) ::sched_yield();
+    }
+    for (const auto& process : processes) process->join();
+    for (const auto& process : processes) EXPECT_EQ(process->exit_code(), 0);
+    std::cout << "MasterProcess End\n";
+  });
+  std::vector<std::string> lines = lines_of(text);
+  ASSERT_EQ(lines.size(), 11U) << text;
+  EXPECT_EQ(lines.front(), "MasterProcess Start");
+  std::sort(lines.begin() + 1, lines.begin() + 4);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const std::string user = "user_" + std::to_string(i);
+    EXPECT_EQ(lines.at(1 + i), user + " starts");
+    EXPECT_EQ(lines.at(4 + 2 * i), "MasterProcess calls");
+    EXPECT_EQ(std::count(lines.begin(), lines.end(), user + " is called"), 1);
+  }
+  EXPECT_EQ(lines.back(), "MasterProcess End");
 }
 
 CRUCIBLE_INSTANTIATE(TutorialPipe);

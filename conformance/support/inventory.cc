@@ -64,10 +64,25 @@ bool abandoned(const std::string& path) {
          ::flock(file.get(), LOCK_EX | LOCK_NB) == 0;
 }
 
+// A directory of shared memory's, whose file's users hold locks; asked of the kernel's list, since whoever probed by
+// locking would look like a user himself for a moment.
+bool abandoned_folder(const std::string& path) {
+  struct stat facts = {};
+  if (::stat(path.c_str(), &facts) != 0 || !S_ISDIR(facts.st_mode)) return false;
+  for (const std::string& file : proc::list_directory(path)) {
+    if (::stat((path + "/" + file).c_str(), &facts) != 0) continue;
+    std::string inode = ":";
+    inode.append(std::to_string(facts.st_ino)).append(" ");
+    if (proc::read_file("/proc/locks").find(inode) != std::string::npos) return false;
+  }
+  return true;
+}
+
 void add_names(Things& things, const std::string& directory) {
   for (const std::string& name : proc::list_directory(directory)) {
     const std::string path = directory + "/" + name;
-    if (name.starts_with("crucible") && abandoned(path)) things["name " + path] = "held by nobody";
+    if (!name.starts_with("crucible")) continue;
+    if (abandoned(path) || abandoned_folder(path)) things["name " + path] = "held by nobody";
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "api/capabilities.h"
 #include "boost_ipc/connection.h"
+#include "boost_ipc/shared_queue.h"
 #include "core/door.h"
 
 namespace crucible {
@@ -16,6 +17,9 @@ struct BoostIpc : HasDoor<BoostIpc> {
                                          .max_message_bytes = BoostIpcConnection::kMaxMessage,
                                          .storage_bytes = BoostIpcShape::kDefaultDepth * 64};
   using Connection = BoostIpcConnection;
+  static constexpr Capabilities kQueue = {
+      .total_order = true, .max_message_bytes = BoostIpcSharedQueue::kMaxMessage, .storage_bytes = 512 * 64};
+  using Queue = BoostIpcSharedQueue;
 
   static constexpr std::string_view kScheme = "boost";
   static constexpr DoorKind kDoor = {

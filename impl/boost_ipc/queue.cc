@@ -140,7 +140,9 @@ bool BoostIpcQueue::receive_within(std::byte* to, std::size_t& received, std::ch
   return memory_->queue.timed_receive(to, part_, received, priority, wall_clock_after(nap));
 }
 
-bool BoostIpcQueue::empty() const { return memory_->queue.get_num_msg() == 0; }
+std::size_t BoostIpcQueue::count() const { return memory_->queue.get_num_msg(); }
+
+std::size_t BoostIpcQueue::depth() const { return memory_->queue.get_max_msg(); }
 
 // --- BoostIpcNames ---------------------------------------------------------------------------------------------
 

@@ -44,7 +44,10 @@ class BoostIpcQueue {
   /// Takes the next part to `to`, which has room for part() bytes. False: the queue is empty, as above.
   bool try_receive(std::byte* to, std::size_t& received);
   bool receive_within(std::byte* to, std::size_t& received, std::chrono::nanoseconds nap);
-  bool empty() const;
+  bool empty() const { return count() == 0; }
+  /// Parts that are there, and how many there can be.
+  std::size_t count() const;
+  std::size_t depth() const;
 
  private:
   std::unique_ptr<Memory> memory_;

@@ -93,7 +93,7 @@ void Barrier::State::sleep(std::uint32_t turn, Deadline deadline) {
 
 namespace {
 
-constexpr SharedBlock::Kind kKind = {.name = "crucible barrier", .version = 1};
+constexpr SharedBlock::Kind kKind = {.name = "Barrier", .version = 1};
 
 }  // namespace
 

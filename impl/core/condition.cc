@@ -112,7 +112,7 @@ bool Condition::State::sleep(WaitSlot& slot, Deadline deadline) {
 
 namespace {
 
-constexpr SharedBlock::Kind kKind = {.name = "crucible condition", .version = 1};
+constexpr SharedBlock::Kind kKind = {.name = "Condition", .version = 1};
 
 }  // namespace
 

@@ -24,7 +24,7 @@ static_assert(std::endian::native == std::endian::little && std::atomic<std::uin
 
 namespace {
 
-constexpr SharedBlock::Kind kKind = {.name = "crucible event", .version = 1};
+constexpr SharedBlock::Kind kKind = {.name = "Event", .version = 1};
 
 }  // namespace
 

@@ -32,6 +32,11 @@ void install_wake_handler() {
 
 int wake_signal() noexcept { return kWakeSignal; }
 
+bool wake_thread(pid_t thread) noexcept {
+  install_wake_handler();
+  return syscall(SYS_tgkill, getpid(), thread, kWakeSignal) == 0;
+}
+
 pid_t this_thread() noexcept {
   if (cached_thread == 0) {
     static std::once_flag once;
@@ -52,9 +57,7 @@ bool Gate::close() noexcept {
   constexpr auto kLongestPause = std::chrono::microseconds(1000);
   for (std::atomic<pid_t>& inside : inside_) {
     for (pid_t thread = 0; (thread = inside.load(std::memory_order_seq_cst)) != 0;) {
-      install_wake_handler();
-      // No such thread: this is a fork's copy of an object that another thread of the parent was using.
-      if (syscall(SYS_tgkill, getpid(), thread, kWakeSignal) != 0) break;
+      if (!wake_thread(thread)) break;  // a fork's copy of an object that another thread of the parent was using
       std::this_thread::sleep_for(pause);
       pause = std::min(pause * 2, kLongestPause);
     }

@@ -15,6 +15,9 @@ namespace crucible {
 /// handler, which does nothing, is installed when it is first needed; a thread that blocks this signal is not woken.
 int wake_signal() noexcept;
 
+/// Sends it to a thread of this process. False: there is no such thread.
+bool wake_thread(pid_t thread) noexcept;
+
 /// This thread's id without a system call, right also after fork.
 pid_t this_thread() noexcept;
 

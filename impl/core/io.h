@@ -10,8 +10,10 @@
 
 namespace crucible {
 
-/// Waits until `descriptor` shows one of `events` (or has failed or hung up). kOk, kTimeout, kClosed if `gate` closes.
-inline Status await_events(int descriptor, short events, Deadline deadline, const Gate& gate) {
+/// Waits until `descriptor` shows one of `events` (or has failed or hung up). kOk, kTimeout, kClosed if `gate`, a Gate
+/// or CrowdGate, closes.
+template <class G>
+Status await_events(int descriptor, short events, Deadline deadline, const G& gate) {
   while (true) {
     if (gate.closed()) return Status::kClosed;
     pollfd slot = {.fd = descriptor, .events = events, .revents = 0};

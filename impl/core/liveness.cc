@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -67,6 +68,17 @@ std::optional<Stat> read_stat(std::int64_t pid) noexcept {
 }
 
 std::atomic<std::uint64_t> cached_self = 0;
+std::atomic<std::uint64_t> cached_namespace = 0;
+
+void forget_in_children() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    pthread_atfork(nullptr, nullptr, [] {
+      cached_self.store(0);
+      cached_namespace.store(0);
+    });
+  });
+}
 
 }  // namespace
 
@@ -78,8 +90,7 @@ ProcessIdentity ProcessIdentity::of(pid_t pid) noexcept {
 ProcessIdentity ProcessIdentity::self() {
   std::uint64_t packed = cached_self.load(std::memory_order_relaxed);
   if (packed == 0) {
-    static std::once_flag once;
-    std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { cached_self.store(0); }); });
+    forget_in_children();
     const std::optional<Stat> stat = read_stat(::getpid());
     if (!stat) throw_errno("open /proc/self/stat");
     packed = ProcessIdentity{.pid = ::getpid(), .start = stat->start}.packed();
@@ -95,6 +106,17 @@ bool alive(ProcessIdentity process) noexcept {
   // ENOENT and ESRCH: it has gone since; or /proc hides it, which the next kill() tells apart.
   if (!stat) return ::kill(static_cast<pid_t>(process.pid), 0) == 0 || errno != ESRCH;
   return stat->start == process.start && !stat->dead();
+}
+
+std::uint64_t pid_namespace() noexcept {
+  std::uint64_t number = cached_namespace.load(std::memory_order_relaxed);
+  if (number == 0) {
+    forget_in_children();
+    struct stat entry = {};
+    if (::stat("/proc/self/ns/pid", &entry) == 0) number = entry.st_ino;
+    cached_namespace.store(number, std::memory_order_relaxed);
+  }
+  return number;
 }
 
 }  // namespace crucible

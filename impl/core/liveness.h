@@ -36,4 +36,8 @@ struct ProcessIdentity {
 /// as alive as long as the pid exists. Exec does not end a process. Four system calls, about 20 us; never blocks.
 bool alive(ProcessIdentity process) noexcept;
 
+/// Which pids this process sees (pid_namespaces(7)): a number, the same for all who see the same ones; 0 if it cannot
+/// be found out. One system call in each process, none afterwards. Any thread.
+std::uint64_t pid_namespace() noexcept;
+
 }  // namespace crucible

@@ -3,6 +3,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
 
 #include "api/deadline.h"
 #include "api/status.h"
@@ -68,8 +71,15 @@ class OwnedLock {
   }
 };
 
-/// Zeroed memory, where a RobustMutex works.
-SharedBlock block_with_mutex(std::size_t bytes);
+/// What the state of an owned lock begins with.
+struct OwnedLockState {
+  std::uint64_t pids;  // the pid_namespace() of its users
+  RobustMutex mutex;
+};
+/// A free one of so many bytes; with this name; that of this name.
+SharedBlock make_owned_lock(std::size_t bytes);
+SharedBlock create_owned_lock(const std::string& name, SharedBlock::Kind kind, std::size_t bytes);
+SharedBlock open_owned_lock(const std::string& name, SharedBlock::Kind kind);
 
 /// Throws what release() came to, if it is an error.
 void require_released(Status status);
@@ -88,8 +98,14 @@ void require_released(Status status);
 class Lock : public detail::OwnedLock<Lock> {
  public:
   /// Free. Throws std::system_error (no memory; no kernel or C library with robust locks).
-  Lock();
-  ~Lock();
+  Lock() : Lock(detail::make_owned_lock(sizeof(detail::OwnedLockState))) {}
+  /// The same with a name, and the one of that name. Throw as SharedBlock's; open() also Unsupported: it was created
+  /// where pids are others (pid_namespaces(7)).
+  static Lock create(const std::string& name) {
+    return Lock(detail::create_owned_lock(name, kKind, sizeof(detail::OwnedLockState)));
+  }
+  static Lock open(const std::string& name) { return Lock(detail::open_owned_lock(name, kKind)); }
+  ~Lock() { mutex().abandon(); }
 
   /// Throws NotOwner: another thread holds it; OverRelease: nobody who lives does.
   void release() { detail::require_released(mutex().release()); }
@@ -101,7 +117,9 @@ class Lock : public detail::OwnedLock<Lock> {
  private:
   friend class detail::OwnedLock<Lock>;
   Status take(Deadline deadline, RobustMutex::AtDeath at_death) { return mutex().acquire(deadline, at_death); }
-  RobustMutex& mutex() const noexcept { return block_.as<RobustMutex>(); }
+  static constexpr SharedBlock::Kind kKind = {"Lock", 1};
+  explicit Lock(SharedBlock block) noexcept : block_(std::move(block)) {}
+  RobustMutex& mutex() const noexcept { return block_.as<detail::OwnedLockState>().mutex; }
 
   SharedBlock block_;
 };

@@ -6,17 +6,14 @@
 
 namespace crucible {
 
-RLock::RLock() : block_(detail::block_with_mutex(sizeof(State))) {}
-RLock::~RLock() { state().mutex.abandon(); }
-
 Status RLock::take(Deadline deadline, RobustMutex::AtDeath at_death) {
   State& state = this->state();
-  if (state.mutex.held()) {
+  if (state.lock.mutex.held()) {
     if (state.depth == kDeepest) throw std::system_error(EAGAIN, std::generic_category(), "RLock: levels");
     ++state.depth;
     return Status::kOk;
   }
-  const Status status = state.mutex.acquire(deadline, at_death);
+  const Status status = state.lock.mutex.acquire(deadline, at_death);
   const bool taken = status == Status::kOk || (status == Status::kOwnerDied && at_death == RobustMutex::AtDeath::kTake);
   if (taken) state.depth = 1;
   return status;
@@ -24,19 +21,19 @@ Status RLock::take(Deadline deadline, RobustMutex::AtDeath at_death) {
 
 void RLock::release() {
   State& state = this->state();
-  if (!state.mutex.held()) throw NotOwner("release");
+  if (!state.lock.mutex.held()) throw NotOwner("release");
   if (state.depth > 1) {
     --state.depth;
     return;
   }
-  (void)state.mutex.release();
+  (void)state.lock.mutex.release();
 }
 
 std::uint32_t RLock::release_all() {
   State& state = this->state();
-  if (!state.mutex.held()) throw NotOwner("release_all");
+  if (!state.lock.mutex.held()) throw NotOwner("release_all");
   const std::uint32_t depth = std::exchange(state.depth, 1);
-  (void)state.mutex.release();
+  (void)state.lock.mutex.release();
   return depth;
 }
 

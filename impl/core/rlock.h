@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <utility>
 
 #include "api/deadline.h"
 #include "api/status.h"
@@ -14,14 +16,16 @@ namespace crucible {
 /// A Lock that its holder may acquire again, and must release as often. Everything else is as for Lock.
 class RLock : public detail::OwnedLock<RLock> {
  public:
-  /// Free. Throws as Lock().
-  RLock();
-  ~RLock();
+  /// Free; with a name; the one of that name. As Lock's.
+  RLock() : RLock(detail::make_owned_lock(sizeof(State))) {}
+  static RLock create(const std::string& name) { return RLock(detail::create_owned_lock(name, kKind, sizeof(State))); }
+  static RLock open(const std::string& name) { return RLock(detail::open_owned_lock(name, kKind)); }
+  ~RLock() { state().lock.mutex.abandon(); }
 
   /// Lets go of one level. Throws NotOwner: another thread holds it, or nobody who lives.
   void release();
-  bool locked() const noexcept { return state().mutex.locked(); }
-  bool holds() const noexcept { return state().mutex.held(); }
+  bool locked() const noexcept { return state().lock.mutex.locked(); }
+  bool holds() const noexcept { return state().lock.mutex.held(); }
   /// How often the calling thread holds it: 0 if another does, or nobody.
   std::uint32_t depth() const noexcept { return holds() ? state().depth : 0; }
   /// One more level throws std::system_error (EAGAIN).
@@ -34,11 +38,13 @@ class RLock : public detail::OwnedLock<RLock> {
 
  private:
   struct State {
-    RobustMutex mutex;
+    detail::OwnedLockState lock;
     std::uint32_t depth;  // the holder's; left over when it is free
   };
 
   friend class detail::OwnedLock<RLock>;
+  static constexpr SharedBlock::Kind kKind = {"RLock", 1};
+  explicit RLock(SharedBlock block) noexcept : block_(std::move(block)) {}
   Status take(Deadline deadline, RobustMutex::AtDeath at_death);
   State& state() const noexcept { return block_.as<State>(); }
 

@@ -37,8 +37,10 @@ struct SemaphoreState {
 
   std::atomic<std::uint64_t> counts;
   std::uint64_t bound;
-  RobustMutex mutex;                // guards what follows, and the number of permits in `counts`
-  std::atomic<std::uint32_t> used;  // so many of the holders have ever been used
+  std::uint64_t pids;                   // the pid_namespace() of those who hold permits
+  std::atomic<std::int64_t> looked_ns;  // when somebody last looked for dead holders
+  RobustMutex mutex;                    // guards what follows, and the number of permits in `counts`
+  std::atomic<std::uint32_t> used;      // so many of the holders have ever been used
   std::array<Holder, Semaphore::kMostHolders> holders;
 
   // The half that sleepers look at.
@@ -93,9 +95,15 @@ struct SemaphoreState {
     return Deadline::after(kPatience);
   }
 
+  // For who waits: nobody need ask so often.
+  bool look_is_due() const noexcept {
+    constexpr std::int64_t kInterval = 10'000'000;
+    return Deadline::now_ns() - looked_ns.load(std::memory_order_relaxed) >= kInterval;
+  }
   // Gives back what the dead hold. Whether there was anything. Asking after them takes long, hence without the mutex.
   bool reclaim() {
     bool any = false;
+    if (permits(counts.load(std::memory_order_relaxed)) == 0 || pids != pid_namespace()) return any;
     const std::uint32_t end = used.load(std::memory_order_acquire);
     for (std::uint32_t slot = 0; slot < end; ++slot) {
       Holder& holder = holders[slot];
@@ -109,6 +117,7 @@ struct SemaphoreState {
       give_back(permits);
       any = any || permits != 0;
     }
+    looked_ns.store(Deadline::now_ns(), std::memory_order_relaxed);
     return any;
   }
   // A process that holds permits keeps its slot; one that holds none may lose it. kMostHolders: all are taken.
@@ -159,8 +168,7 @@ struct SemaphoreState {
     // Whether it is worth while to try again.
     bool again() {
       const bool over = deadline_.has_passed();
-      if (over || look_.has_passed()) {
-        look_ = Deadline::after(kLongestNap);
+      if (over || state_.look_is_due()) {
         if (state_.reclaim()) return true;
         if (over) return false;
       }
@@ -177,21 +185,34 @@ struct SemaphoreState {
    private:
     SemaphoreState& state_;
     const Deadline deadline_;
-    Deadline look_ = Deadline::after(kLongestNap);
     bool slept_ = false;
   };
 };
 
 SemaphoreState& Semaphore::state() const noexcept { return block_.as<SemaphoreState>(); }
 
-Semaphore::Semaphore(std::int64_t value, std::int64_t bound) {
+Semaphore::Semaphore(const std::string* name, SharedBlock::Kind kind, std::int64_t value, std::int64_t bound) {
   if (value < 0 || value > kGreatest) {
     throw BadArgument("Semaphore: a value of " + std::to_string(value) + " is not between 0 and 2^31 - 1");
   }
   RobustMutex::require_supported();
-  block_ = SharedBlock::allocate(sizeof(SemaphoreState));
-  state().counts.store(static_cast<std::uint64_t>(value), std::memory_order_relaxed);
-  state().bound = static_cast<std::uint64_t>(bound);
+  const auto initialise = [value, bound](SharedBlock& block) {
+    SemaphoreState& state = block.as<SemaphoreState>();
+    state.counts.store(static_cast<std::uint64_t>(value), std::memory_order_relaxed);
+    state.bound = static_cast<std::uint64_t>(bound);
+    state.pids = pid_namespace();
+  };
+  if (name == nullptr) {
+    block_ = SharedBlock::allocate(sizeof(SemaphoreState));
+    initialise(block_);
+  } else {
+    block_ = SharedBlock::create(*name, kind, sizeof(SemaphoreState), initialise);
+  }
+}
+
+Semaphore::Semaphore(const std::string& name, SharedBlock::Kind kind) {
+  RobustMutex::require_supported();
+  block_ = SharedBlock::open(name, kind);
 }
 
 bool Semaphore::acquire_until(Deadline deadline) noexcept {
@@ -223,6 +244,7 @@ std::int64_t Semaphore::value() const noexcept {
 
 std::optional<Semaphore::Permit> Semaphore::permit_until(Deadline deadline) {
   SemaphoreState& state = this->state();
+  if (state.pids != pid_namespace()) throw Unsupported("permit: the semaphore was created in another pid namespace");
   const ProcessIdentity self = ProcessIdentity::self();
   SemaphoreState::Wait wait(state, deadline);
   std::uint32_t slot = 0;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "api/deadline.h"
@@ -23,7 +24,7 @@ struct SemaphoreState;
 ///
 /// Made here and inherited by fork, or named for unrelated programs. Any thread may call anything; waiting is
 /// interrupted by nothing. acquire() and release() are one atomic operation and no system call unless somebody waits.
-/// Deadlines are never early; waiters are not served in order. Processes that share permits must see each other's pids.
+/// Deadlines are never early; waiters are not served in order. Permits are for processes that see the creator's pids.
 /// Executing another program does not end a process. Not for signal handlers.
 class Semaphore {
  public:
@@ -32,7 +33,12 @@ class Semaphore {
   static constexpr std::uint32_t kMostHolders = 1'000;
 
   /// Throws BadArgument: `value` is negative or above kGreatest; std::system_error: no memory.
-  explicit Semaphore(std::int64_t value = 1) : Semaphore(value, kGreatest) {}
+  explicit Semaphore(std::int64_t value = 1) : Semaphore(nullptr, kKind, value, kGreatest) {}
+  /// The same with a name, and the one of that name. Throw as SharedBlock's.
+  static Semaphore create(const std::string& name, std::int64_t value = 1) {
+    return Semaphore(&name, kKind, value, kGreatest);
+  }
+  static Semaphore open(const std::string& name) { return Semaphore(name, kKind); }
   Semaphore(const Semaphore&) = delete;
   Semaphore& operator=(const Semaphore&) = delete;
   ~Semaphore() = default;
@@ -77,7 +83,8 @@ class Semaphore {
     pid_t taker_;
   };
   /// As the acquire()s; nothing: there was none until the deadline. Throw std::system_error: kMostHolders other
-  /// processes hold permits (EAGAIN); no descriptor free for this process's first permit.
+  /// processes hold permits (EAGAIN); no descriptor free for this process's first permit; Unsupported: the semaphore
+  /// was created where pids are others (pid_namespaces(7)).
   [[nodiscard]] Permit permit() { return std::move(*permit_until(Deadline::never())); }
   [[nodiscard]] std::optional<Permit> try_permit() { return permit_until(Deadline::immediate()); }
   template <class R, class P>
@@ -87,9 +94,12 @@ class Semaphore {
   [[nodiscard]] std::optional<Permit> permit_until(Deadline deadline);
 
  protected:
-  Semaphore(std::int64_t value, std::int64_t bound);
+  /// A new one, inherited if there is no name.
+  Semaphore(const std::string* name, SharedBlock::Kind kind, std::int64_t value, std::int64_t bound);
+  Semaphore(const std::string& name, SharedBlock::Kind kind);
 
  private:
+  static constexpr SharedBlock::Kind kKind = {"Semaphore", 1};
   SemaphoreState& state() const noexcept;
 
   SharedBlock block_;
@@ -99,7 +109,16 @@ class Semaphore {
 /// once.
 class BoundedSemaphore final : public Semaphore {
  public:
-  explicit BoundedSemaphore(std::int64_t value = 1) : Semaphore(value, value) {}
+  explicit BoundedSemaphore(std::int64_t value = 1) : Semaphore(nullptr, kKind, value, value) {}
+  static BoundedSemaphore create(const std::string& name, std::int64_t value = 1) {
+    return BoundedSemaphore(name, value);
+  }
+  static BoundedSemaphore open(const std::string& name) { return BoundedSemaphore(name); }
+
+ private:
+  static constexpr SharedBlock::Kind kKind = {"BoundedSemaphore", 1};
+  BoundedSemaphore(const std::string& name, std::int64_t value) : Semaphore(&name, kKind, value, value) {}
+  explicit BoundedSemaphore(const std::string& name) : Semaphore(name, kKind) {}
 };
 
 }  // namespace crucible

@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "api/status.h"
+#include "core/shared_heap.h"
 #include "core/shared_name.h"
 
 namespace crucible {
@@ -35,25 +36,30 @@ Header header_of(SharedBlock::Kind kind, std::size_t bytes) {
   return header;
 }
 
+void require_size(std::size_t bytes) {
+  constexpr std::size_t kMost = std::numeric_limits<off_t>::max() - sizeof(Header);
+  if (bytes == 0 || bytes > kMost) throw BadArgument("SharedBlock: no bytes, or more than an address can reach");
+}
+
 }  // namespace
 
 SharedBlock SharedBlock::allocate(std::size_t bytes) {
-  if (bytes == 0) throw BadArgument("SharedBlock: no bytes");
+  require_size(bytes);
+  SharedBlock block;
+  if (bytes <= SharedHeap::kLargest) {
+    block.memory_ = SharedHeap::get().take(bytes);
+    block.bytes_ = bytes;
+    return block;
+  }
   void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (memory == MAP_FAILED) throw_errno("mmap");
-  SharedBlock block;
   block.memory_ = memory;
   block.bytes_ = bytes;
   return block;
 }
 
 SharedBlock SharedBlock::create(const std::string& name, Kind kind, std::size_t bytes, const Initialise& initialise) {
-  if (bytes == 0) throw BadArgument("SharedBlock: no bytes");
-  constexpr std::size_t kMost = std::numeric_limits<off_t>::max() - sizeof(Header);
-  if (bytes > kMost) {
-    errno = ENOSPC;
-    throw_errno("posix_fallocate");
-  }
+  require_size(bytes);
   const Header header = header_of(kind, bytes);
   SharedBlock block;
   block.file_ = SharedName::prepare(name, sizeof(Header) + bytes);
@@ -113,6 +119,8 @@ void SharedBlock::swap(SharedBlock& other) noexcept {
 SharedBlock::~SharedBlock() {
   if (file_ != nullptr) {
     unmap();
+  } else if (memory_ != nullptr && bytes_ <= SharedHeap::kLargest) {
+    SharedHeap::get().give_back(static_cast<std::byte*>(memory_));
   } else if (memory_ != nullptr) {
     ::munmap(memory_, bytes_);
   }

@@ -17,7 +17,7 @@ class SharedName;
 /// Zeroed memory, aligned to kAlignment. Each process has its own copy of the handle. Movable; any thread.
 ///
 /// Inherited (allocate): at the same address in its creator and in all processes forked from it after, for as long as
-/// the last of them has its handle.
+/// any of them has its handle: who destroys his leaves the others their memory. Small blocks share mappings.
 ///
 /// Named (create, open): for unrelated processes of one user; also inherited by fork. A name lives as long as anybody
 /// uses the memory: the last to destroy its handle removes it, and what was killed leaves is removed by the next
@@ -28,7 +28,7 @@ class SharedBlock {
  public:
   static constexpr std::size_t kAlignment = 128;
 
-  /// Touching it raises no SIGBUS. Throws std::system_error: no space; BadArgument: no bytes.
+  /// Touching it raises no SIGBUS. Throws std::system_error: no space; BadArgument: no bytes, or 2^63.
   static SharedBlock allocate(std::size_t bytes);
 
   /// What a named block holds. Its user raises the version with every change of the layout.

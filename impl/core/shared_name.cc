@@ -29,17 +29,6 @@ std::string folder_of(std::string_view prefix, std::string_view rest) {
   return path;
 }
 
-std::string random_id() {
-  std::array<std::uint8_t, 16> bytes = {};
-  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) throw_errno("getrandom");
-  std::string id;
-  for (const std::uint8_t byte : bytes) {
-    id += "0123456789abcdef"[byte >> 4U];
-    id += "0123456789abcdef"[byte & 15U];
-  }
-  return id;
-}
-
 void require_name(const std::string& name) {
   const bool fits = !name.empty() && name.size() <= SharedName::kLongest;
   if (!fits || name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
@@ -101,6 +90,17 @@ void sweep_once_per_process() noexcept {
 }
 
 }  // namespace
+
+std::string SharedName::random_id() {
+  std::array<std::uint8_t, 16> bytes = {};
+  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) throw_errno("getrandom");
+  std::string id;
+  for (const std::uint8_t byte : bytes) {
+    id += "0123456789abcdef"[byte >> 4U];
+    id += "0123456789abcdef"[byte & 15U];
+  }
+  return id;
+}
 
 std::unique_ptr<SharedName> SharedName::prepare(const std::string& name, std::size_t bytes) {
   require_name(name);

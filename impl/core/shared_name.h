@@ -42,6 +42,8 @@ class SharedName {
   /// The file's length now.
   std::size_t bytes() const;
 
+  /// 32 hexadecimal digits that were never used before.
+  static std::string random_id();
   /// Removes what the dead have left, under whatever name. Done by the first prepare() or open() of each process.
   static void sweep() noexcept;
 

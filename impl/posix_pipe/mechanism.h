@@ -5,6 +5,7 @@
 #include "api/capabilities.h"
 #include "core/door.h"
 #include "posix_pipe/connection.h"
+#include "posix_pipe/queue.h"
 
 namespace crucible {
 
@@ -21,6 +22,11 @@ struct PosixPipe : HasDoor<PosixPipe> {
                                          .max_message_bytes = PosixPipeConnection::kMaxMessage,
                                          .storage_bytes = 32 * 1024};
   using Connection = PosixPipeConnection;
+  static constexpr Capabilities kQueue = {.outlives_sender = true,
+                                          .total_order = true,
+                                          .max_message_bytes = PosixPipeQueue::kMaxMessage,
+                                          .storage_bytes = 16 * 1024};
+  using Queue = PosixPipeQueue;
 
   static constexpr std::string_view kScheme = "pipe";
   static constexpr DoorKind kDoor = {.mechanism = kName,

@@ -21,7 +21,8 @@ struct ShmRing : HasDoor<ShmRing> {
                                          .survives_kill = true,
                                          .max_message_bytes = ShmRingConnection::kMaxMessage,
                                          .storage_bytes = ShmRingConnection::kDefaultCapacity / 2 - 128};
-  static constexpr Capabilities kQueue = {.outlives_sender = true,
+  static constexpr Capabilities kQueue = {.local_names = true,
+                                          .outlives_sender = true,
                                           .total_order = true,
                                           .survives_kill = true,
                                           .max_message_bytes = ShmRingQueue::kMaxMessage,

@@ -73,7 +73,10 @@ std::unique_ptr<ShmRingQueue> ShmRingQueue::adopt(Fd descriptor, const QueueOpti
 void ShmRingQueue::close() noexcept {
   using std::chrono::microseconds;
   if (closed_.exchange(true, std::memory_order_seq_cst)) return;
-  for (auto pause = microseconds(20); stays_.any(); pause = std::min(2 * pause, microseconds(1000))) {
+  // Without an identity, in a new fork, nobody is.
+  const std::uint64_t identity = shm_ring::own_identity.load(std::memory_order_relaxed);
+  for (auto pause = microseconds(20); identity != 0 && stays_.any(identity);
+       pause = std::min(2 * pause, microseconds(1000))) {
     for (shm_ring::Crowd* crowd : {&header_.getters, &header_.putters, &header_.joiners}) crowd->call_all();
     std::this_thread::sleep_for(pause);
   }

@@ -78,7 +78,7 @@ class ShmRingQueue final : public Queue {
   /// A call that may wait, or uses the descriptor: close() sees its end.
   class Stay {
    public:
-    explicit Stay(ShmRingQueue& queue) noexcept : queue_(queue) { queue_.stays_.enter(); }
+    explicit Stay(ShmRingQueue& queue) : queue_(queue) { queue_.stays_.enter(shm_ring::require_own_identity()); }
     Stay(const Stay&) = delete;
     Stay& operator=(const Stay&) = delete;
     ~Stay() { queue_.stays_.leave(); }

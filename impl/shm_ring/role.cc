@@ -24,6 +24,7 @@ constexpr int kLooks = 64;
 constexpr int kYields = 16;
 constexpr auto kFirstNap = microseconds(50);
 constexpr auto kLongestNap = milliseconds(2);
+constexpr auto kDoubt = milliseconds(1);  // whether it lives is not asked before
 constexpr auto kGrace = milliseconds(50);
 
 bool is_dead(std::uint64_t identity) noexcept { return !alive(ProcessIdentity::unpacked(identity)); }
@@ -65,7 +66,7 @@ Role::Entry Role::enter(std::uint64_t identity, Deadline deadline, const std::at
     std::uint64_t who = holder();
     if (try_for_a_while()) return Entry::kOrdinary;
     if (closed.load(std::memory_order_relaxed)) return Entry::kClosed;
-    if (who != 0 && who == holder() && is_dead(who)) {
+    if (nap >= kDoubt && who != 0 && who == holder() && is_dead(who)) {
       if (holder_.compare_exchange_strong(who, identity, std::memory_order_acquire)) return Entry::kFromDead;
     }
     if (grace.has_passed() && deadline.has_passed()) return Entry::kTimeout;

@@ -5,6 +5,7 @@
 #include "api/capabilities.h"
 #include "core/door.h"
 #include "unix_socket/connection.h"
+#include "unix_socket/queue.h"
 
 namespace crucible {
 
@@ -22,6 +23,12 @@ struct UnixSocket : HasDoor<UnixSocket> {
                                          .max_message_bytes = UnixSocketConnection::kMaxMessage,
                                          .storage_bytes = 16 * 1024};
   using Connection = UnixSocketConnection;
+  static constexpr Capabilities kQueue = {.outlives_sender = true,
+                                          .total_order = true,
+                                          .survives_kill = true,
+                                          .max_message_bytes = UnixSocketQueue::kMaxMessage,
+                                          .storage_bytes = 16 * 1024};
+  using Queue = UnixSocketQueue;
 
   static constexpr std::string_view kScheme = "unix";
   static constexpr DoorKind kDoor = {.mechanism = kName,
