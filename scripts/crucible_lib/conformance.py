@@ -244,8 +244,8 @@ def broken_suite(conformance, binary, reason):
     entry["failures"].append({"clause": binary, "test": binary, "variant": DEFAULT_VARIANT, "message": reason})
 
 
-# What is tested together with something of another name.
-_SUITE_OF = {"rlock": "lock", "semaphore": "lock", "condition": "event", "barrier": "event"}
+# What a suite of its own has; what else is of the primitive "sync" is in the suite of that name.
+_LOCKS = ("lock", "rlock", "semaphore")
 
 
 def standing(results, record):
@@ -256,7 +256,9 @@ def standing(results, record):
     """
     if record["role"] != "mechanism":
         return "passed"
-    keys = (record["name"], record["primitive"], _SUITE_OF.get(record["name"]))
+    keys = (record["name"], record["primitive"])
+    if record["primitive"] == "sync":
+        keys = ("lock" if record["name"] in _LOCKS else "sync",)
     relevant = [results["conformance"].get(key) for key in keys]
     if any(entry and entry["failed"] for entry in relevant):
         return "failed"
