@@ -1,7 +1,7 @@
 // Messages through a Queue of every mechanism of this build and every form of it: one to eight producers and as many
 // consumers, each a process of its own. Against raw loops over the same kernel object, against what it is built on, and
 // against what others have.
-#include <concepts>
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,6 +20,7 @@
 #include "peers/cpython.h"
 #include "support/case.h"
 #include "support/flow.h"
+#include "support/helpers.h"
 #include "support/queue_flow.h"
 #include "support/runner.h"
 #include "support/subject.h"
@@ -92,6 +93,19 @@ bool with_raw(std::string_view family, Use use) {
   return false;
 }
 
+/// The helper processes that there are since this was made.
+class Newcomers {
+ public:
+  std::vector<pid_t> found() const {
+    std::vector<pid_t> now = known_helpers();
+    std::erase_if(now, [this](pid_t helper) { return std::ranges::find(before_, helper) != before_.end(); });
+    return now;
+  }
+
+ private:
+  std::vector<pid_t> before_ = known_helpers();
+};
+
 template <class M, bool kNative>
 struct FormClass {
   using type = ComposedQueue;
@@ -113,9 +127,10 @@ struct Queues {
     std::unique_ptr<Queue> made = spot.form->create({}, options);
     return QueueFlow<Class>{std::shared_ptr<Class>(&dynamic_cast<Class&>(*made.release()))};
   }
-  static nlohmann::json fairness(const Spot& spot, std::size_t maxsize = 0) {
+  static nlohmann::json fairness(const Spot& spot, std::size_t helpers, std::size_t maxsize = 0) {
     const Capabilities& declared = spot.form->capabilities;
     return {{"maxsize", maxsize},
+            {"helper_processes", helpers},
             {"storage_bytes", declared.storage_bytes},
             {"outlives_sender", declared.outlives_sender},
             {"total_order", declared.total_order},
@@ -123,14 +138,18 @@ struct Queues {
   }
   template <std::size_t kMany = 1>
   static std::unique_ptr<Side> exchange(const Spot& spot, Sides sides, const Cpus& cpus, std::size_t maxsize = 0) {
-    return make_exchange<decltype(make(spot)), kMany>(make(spot, maxsize), sides, spot.bytes, cpus,
-                                                      fairness(spot, maxsize));
+    const Newcomers helpers;
+    auto flow = make(spot, maxsize);
+    return make_exchange<QueueFlow<Class>, kMany>(std::move(flow), sides, spot.bytes, cpus,
+                                                  fairness(spot, helpers.found().size(), maxsize), helpers.found());
   }
   static std::unique_ptr<Side> round_trip(const Spot& spot, const Cpus& cpus) {
-    using End = FlowEnd<decltype(make(spot))>;
+    using End = FlowEnd<QueueFlow<Class>>;
+    const Newcomers helpers;
     const auto forth = make(spot), back = make(spot);
-    return std::make_unique<FlowRoundTrip<End>>(Link<End>{{back, forth}, {forth, back}, fairness(spot)}, spot.bytes,
-                                                cpus);
+    return std::make_unique<FlowRoundTrip<End>>(
+        Link<End>{{back, forth}, {forth, back}, fairness(spot, helpers.found().size())}, spot.bytes, cpus,
+        helpers.found());
   }
 
   static void check_size(const Spot& spot) {

@@ -226,23 +226,24 @@ struct FlowEnd {
 
 template <class Flow, std::size_t kBatch = 1>
 std::unique_ptr<Side> make_exchange(Flow flow, Sides sides, std::size_t bytes, const Cpus& cpus,
-                                    nlohmann::json fairness) {
+                                    nlohmann::json fairness, std::vector<pid_t> helpers = {}) {
   const auto second = [sides](std::size_t number) { return number >= sides.producers; };
-  return std::make_unique<Gang<Exchange<Flow, kBatch>>>(Exchange<Flow, kBatch>(std::move(flow), sides, bytes),
-                                                        sides.members(), cpus, second, std::move(fairness),
-                                                        std::max<std::uint64_t>(20, 4 * sides.members()));
+  return std::make_unique<Gang<Exchange<Flow, kBatch>>>(
+      Exchange<Flow, kBatch>(std::move(flow), sides, bytes), sides.members(), cpus, second, std::move(fairness),
+      std::max<std::uint64_t>(20, 4 * sides.members()), std::move(helpers));
 }
 
 /// The workloads over links as limits know them (limits/choice.h).
 template <class End>
 struct FlowRoundTrip final : Gang<AskAndAnswer<End>> {
-  FlowRoundTrip(Link<End> link, std::size_t bytes, const Cpus& cpus)
-      : FlowRoundTrip(std::make_shared<Link<End>>(std::move(link)), bytes, cpus) {}
+  FlowRoundTrip(Link<End> link, std::size_t bytes, const Cpus& cpus, std::vector<pid_t> helpers = {})
+      : FlowRoundTrip(std::make_shared<Link<End>>(std::move(link)), bytes, cpus, std::move(helpers)) {}
 
  private:
-  FlowRoundTrip(const std::shared_ptr<Link<End>>& link, std::size_t bytes, const Cpus& cpus)
+  FlowRoundTrip(const std::shared_ptr<Link<End>>& link, std::size_t bytes, const Cpus& cpus, std::vector<pid_t> helpers)
       : Gang<AskAndAnswer<End>>(
-            AskAndAnswer<End>(link, bytes), 2, cpus, [](std::size_t number) { return number == 1; }, link->fairness) {}
+            AskAndAnswer<End>(link, bytes), 2, cpus, [](std::size_t number) { return number == 1; }, link->fairness, 20,
+            std::move(helpers)) {}
 };
 template <class End>
 struct FlowOneWay final : Gang<Exchange<LinkFlow<End>>> {

@@ -29,6 +29,7 @@
 #include "api/deadline.h"
 #include "api/status.h"
 #include "limits/futex_word.h"
+#include "support/helpers.h"
 #include "support/inherited.h"
 #include "support/payload.h"
 #include "support/side.h"
@@ -49,12 +50,13 @@ struct alignas(128) Slot {
 template <class Play>
 class Gang : public Side {
  public:
-  /// `second(number)`: whether a member runs on the second CPU of a placement that has two.
+  /// `second(number)`: whether a member runs on the second CPU of a placement that has two. What `helpers` use counts.
   template <class Second>
   Gang(Play play, std::size_t members, const Cpus& cpus, Second second, nlohmann::json fairness,
-       std::uint64_t fewest = 20)
+       std::uint64_t fewest = 20, std::vector<pid_t> helpers = {})
       : play_(std::move(play)),
         count_(members),
+        helpers_(std::move(helpers)),
         fairness_(std::move(fairness)),
         fewest_(fewest),
         start_(make_inherited<Start>(1, [](Start* at) { new (at) Start; })),
@@ -82,12 +84,14 @@ class Gang : public Side {
 
  private:
   Block run_block(std::uint64_t operations) {
+    const Usage helped = usage_of(helpers_);
     for (const auto& member : members_) member->order(operations);
     (void)await_all();
     start_[0].blocks.fetch_add(1, std::memory_order_release);
     futex_wake(start_[0].blocks, INT_MAX);
     Block block;
     block.usage = await_all();
+    block.usage += usage_of(helpers_) - helped;
     const std::span slots(slots_.get(), members_.size());
     std::int64_t first = INT64_MAX;
     std::int64_t last = 0;
@@ -166,6 +170,7 @@ class Gang : public Side {
 
   Play play_;
   std::size_t count_;
+  std::vector<pid_t> helpers_;
   nlohmann::json fairness_;
   std::uint64_t fewest_;
   std::shared_ptr<Start[]> start_;

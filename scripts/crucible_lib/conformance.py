@@ -257,8 +257,8 @@ def broken_suite(conformance, binary, reason):
     entry["failures"].append({"clause": binary, "test": binary, "variant": DEFAULT_VARIANT, "message": reason})
 
 
-# What is tested together with something of another name.
-_SUITE_OF = {"rlock": "lock", "semaphore": "lock", "condition": "event", "barrier": "event"}
+# What a suite of its own has; what else is of the primitive "sync" is in the suite of that name.
+_LOCKS = ("lock", "rlock", "semaphore")
 
 
 def entry_of(results, record):
@@ -280,10 +280,13 @@ def standing(results, record):
     if record["primitive"] == "queue":
         own = entry_of(results, record)
         below = [record["name"]] if record.get("form") == _COMPOSED else []
-        if any(entry and entry["failed"] for entry in (own, *(results["conformance"].get(k) for k in [*below, "queue"]))):
+        others = (results["conformance"].get(key) for key in (*below, "queue"))
+        if any(entry and entry["failed"] for entry in (own, *others)):
             return "failed"
         return "passed" if own and own["must_passed"] else "unchecked"
-    keys = (record["name"], record["primitive"], _SUITE_OF.get(record["name"]))
+    keys = (record["name"], record["primitive"])
+    if record["primitive"] == "sync":
+        keys = ("lock" if record["name"] in _LOCKS else "sync",)
     relevant = [results["conformance"].get(key) for key in keys]
     if any(entry and entry["failed"] for entry in relevant):
         return "failed"

@@ -174,6 +174,12 @@ def capability_table(results):
     for key in (key for key in properties if key not in flags):
         rows.append([key.replace("_", " "), *(_limit_words(row["capabilities"]["pipe"].get(key))
                                               for row in table.values())])
+    forms = {name: row["capabilities"].get("queue", {}) for name, row in table.items()}
+    for form in dict.fromkeys(form for found in forms.values() for form in found):
+        for key in ("cross_host", "outlives_sender", "survives_kill", "total_order"):
+            cells = [found[form].get(key) if form in found else None for found in forms.values()]
+            rows.append([f"queue, {form}: {_CAPABILITY_WORDS[key]}",
+                         *({True: "●", False: "–", None: ""}[cell] for cell in cells)])
     tested = [results["conformance"].get(name, {}).get("variants", []) for name in table]
     rows.append(["tested", *(", ".join(variants) or "–" for variants in tested)])
     return ["", *table], rows if table else []

@@ -57,11 +57,12 @@ def mechanism_row(name):
     ring = name == "shm_ring"
     waits = ["adaptive", "spin", "block"] if ring else []
     natives = ("posix_pipe", "unix_socket", "shm_ring", "boost_ipc")
+    forms = [form for form in ("native", "composed") if form == "composed" or name in natives]
     return {"scheme": name.split("_")[0], "reads_ahead": not ring, "waits": waits,
-            "queues": {form: {"waits": waits if form == "native" else [],
-                              "capabilities": {"survives_kill": name != "posix_pipe", "total_order": True}}
-                       for form in ("native", "composed") if form == "composed" or name in natives},
-            "capabilities": {"pipe": {"pollable": not ring, "zero_copy": ring, "survives_kill": name != "boost_ipc",
+            "queues": {form: {"waits": waits if form == "native" else []} for form in forms},
+            "capabilities": {"queue": {form: {"survives_kill": (name, form) != ("posix_pipe", "native"),
+                                              "total_order": True} for form in forms},
+                             "pipe": {"pollable": not ring, "zero_copy": ring, "survives_kill": name != "boost_ipc",
                                       "passes_descriptors": name == "unix_socket",
                                       "max_message_bytes": 1 << 22 if name == "boost_ipc" else 1 << 32,
                                       "storage_bytes": 32768}}}
