@@ -113,9 +113,11 @@ bool PosixPipeQueue::send_packet(const Header& header, ByteView payload) {
   std::array<std::byte, kPacket> flat;
   std::memcpy(flat.data(), &header, kHeader);
   if (!payload.empty()) std::memcpy(flat.data() + kHeader, payload.data(), payload.size());
-  if (::write(descriptor(kWriting), flat.data(), kHeader + payload.size()) > 0) return true;
-  if (errno != EAGAIN && errno != EINTR) throw_errno("write");
-  return false;
+  while (::write(descriptor(kWriting), flat.data(), kHeader + payload.size()) < 0) {
+    if (errno == EAGAIN) return false;
+    if (errno != EINTR) throw_errno("write");
+  }
+  return true;
 }
 
 std::size_t PosixPipeQueue::send_packets(std::span<const Header> headers, std::span<const ByteView> payloads) {
