@@ -7,9 +7,7 @@
 
 namespace crucible::bench {
 
-namespace {
-
-std::shared_ptr<BoostRaw::Queue> make_queue(std::size_t depth, std::size_t bytes) {
+std::shared_ptr<BoostRaw::Queue> make_boost_queue(std::size_t depth, std::size_t bytes) {
   namespace bip = boost::interprocess;
   const std::string name = "boost_raw." + std::to_string(getpid());
   BoostRaw::Queue::remove(name.c_str());
@@ -18,12 +16,10 @@ std::shared_ptr<BoostRaw::Queue> make_queue(std::size_t depth, std::size_t bytes
   return queue;
 }
 
-}  // namespace
-
 Link<BoostRaw> BoostRaw::make(const RawSetting& setting) {
   const std::size_t depth = setting.buffer_bytes / setting.chunk_bytes;
-  const auto forth = make_queue(depth, setting.chunk_bytes);
-  const auto back = make_queue(depth, setting.chunk_bytes);
+  const auto forth = make_boost_queue(depth, setting.chunk_bytes);
+  const auto back = make_boost_queue(depth, setting.chunk_bytes);
   return {BoostRaw{.in = back, .out = forth},
           BoostRaw{.in = forth, .out = back},
           {{"kernel_buffer_bytes", 0}, {"depth", depth}, {"max_message_bytes", setting.chunk_bytes}}};

@@ -30,4 +30,7 @@ struct BoostRaw {
   std::shared_ptr<Queue> in, out;
 };
 
+/// Inherited; its name is gone.
+std::shared_ptr<BoostRaw::Queue> make_boost_queue(std::size_t depth, std::size_t bytes);
+
 }  // namespace crucible::bench

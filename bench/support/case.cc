@@ -22,7 +22,7 @@ Json identity(const Case& cell) {
                {"bytes", cell.bytes},
                {"processes", cell.processes},
                {"call", cell.call},
-               {"form", "native"}};
+               {"form", cell.form}};
   if (!cell.limit.empty()) line["limit"] = cell.limit;
   return line;
 }
@@ -43,6 +43,10 @@ void add_rates(Json& figures, const Case& cell, const Tally& tally, std::uint64_
   const double rate = messages / median(times) * kNanosecondsPerSecond;
   if (cell.measure == Measure::kConnections) {
     figures["connections_per_s"] = rate;
+    return;
+  }
+  if (cell.measure == Measure::kPairs) {
+    figures["pairs_per_s"] = rate;
     return;
   }
   figures["messages_per_s"] = rate;
@@ -75,7 +79,18 @@ void add_costs(Json& figures, const Usage& usage, double messages) {
 
 std::string Case::full_name() const {
   return primitive + '/' + workload + '/' + name + '/' + std::to_string(bytes) + '/' +
-         std::string(to_string(placement)) + '/' + wait + '/' + call;
+         std::string(to_string(placement)) + '/' + wait + '/' + call + '/' + form;
+}
+
+double fairness_index(const std::vector<std::uint64_t>& shares) {
+  double sum = 0;
+  double squares = 0;
+  for (const std::uint64_t share : shares) {
+    const auto value = static_cast<double>(share);
+    sum += value;
+    squares += value * value;
+  }
+  return squares == 0 ? 1 : sum * sum / (static_cast<double>(shares.size()) * squares);
 }
 
 Json metrics(const Case& cell, const Tally& tally, std::uint64_t operations) {
@@ -83,10 +98,12 @@ Json metrics(const Case& cell, const Tally& tally, std::uint64_t operations) {
   const auto total = static_cast<double>(operations * tally.block_ns.size());
   const double messages = total * cell.messages_per_operation;
   if (tally.latencies.samples() > 0) add_latencies(figures, tally.latencies);
-  if (cell.measure == Measure::kRate || cell.measure == Measure::kLoad || cell.measure == Measure::kConnections) {
+  if (cell.measure == Measure::kRate || cell.measure == Measure::kLoad || cell.measure == Measure::kConnections ||
+      cell.measure == Measure::kPairs) {
     add_rates(figures, cell, tally, operations);
   }
   if (quantity_of(cell.measure) == Quantity::kCpu) add_cpu_shares(figures, cell, tally, messages);
+  if (tally.shares.size() > 1) figures["fairness_index"] = fairness_index(tally.shares);
   figures["samples"] = static_cast<std::uint64_t>(total) * cell.samples_per_operation;
   if (cell.measure != Measure::kIdle) add_costs(figures, tally.usage, messages);
   return figures;

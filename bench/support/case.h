@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "support/duel.h"
 #include "support/placement.h"
@@ -23,6 +24,7 @@ enum class Measure {
   kConnections,  ///< the same of connections
   kIdle,         ///< nothing happens; what it costs is compared
   kPaced,        ///< operations on a schedule; each is timed from when it was due, what they cost is compared
+  kPairs,        ///< taking something and giving it back; those who compete are timed while they wait for it
 };
 /// What of the blocks is compared with the limit's.
 constexpr Quantity quantity_of(Measure measure) noexcept {
@@ -36,6 +38,7 @@ struct Case {
   Placement placement = Placement::kFree;
   std::string call = "direct";
   std::string wait = "kernel";
+  std::string form = "native";
   std::string limit;  ///< empty: there is none
   int processes = 2;
   Measure measure = Measure::kLatency;
@@ -45,9 +48,12 @@ struct Case {
   /// Throws UnsupportedCell. This process is already where it belongs; workers go to cpus->second.
   std::function<std::unique_ptr<Duel>(const Cpus& cpus)> make;
 
-  /// primitive/workload/name/bytes/placement/wait/call
+  /// primitive/workload/name/bytes/placement/wait/call/form
   std::string full_name() const;
 };
+
+/// Jain's index of how evenly `shares` are: 1 if all are equal, 1/n if one has everything.
+double fairness_index(const std::vector<std::uint64_t>& shares);
 
 /// One side's figures under their keys in the records file.
 Json metrics(const Case& cell, const Tally& tally, std::uint64_t operations);

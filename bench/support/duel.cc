@@ -20,6 +20,8 @@ void Tally::add(const Block& block) {
   cpu_ns.push_back(block.cpu_ns);
   usage += block.usage;
   latencies.add(block.latencies);
+  shares.resize(std::max(shares.size(), block.shares.size()));
+  for (std::size_t i = 0; i < block.shares.size(); ++i) shares[i] += block.shares[i];
 }
 
 double Outcome::median_ratio(Quantity quantity) const {

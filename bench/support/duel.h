@@ -25,6 +25,7 @@ struct Tally {
   std::vector<std::int64_t> cpu_ns;
   Usage usage;
   Latencies latencies;
+  std::vector<std::uint64_t> shares;
 
   void add(const Block& block);
   const std::vector<std::int64_t>& of(Quantity quantity) const noexcept {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 #include <stdexcept>
+#include <vector>
 
 #include "support/usage.h"
 
@@ -23,6 +24,8 @@ struct Block {
   std::int64_t cpu_ns = 0;  ///< the same exactly, where CPU time is what is compared
   std::span<const std::int64_t>
       latencies;  ///< per operation, or several; empty where a stream is timed as a whole; until the next block
+  std::vector<std::uint64_t> shares =
+      {};  ///< operations of each of those who compete for them; empty where nobody does
 };
 
 /// Between two blocks a side uses no CPU, so that it cannot disturb the other.

@@ -104,6 +104,10 @@ Answer Worker::await() {
   return answer;
 }
 
+void Worker::abandon() noexcept {
+  if (pid_ >= 0) kill(pid_, SIGKILL);
+}
+
 std::int64_t Worker::cpu_ns() const {
   clockid_t clock = {};
   if (const int error = clock_getcpuclockid(pid_, &clock); error != 0) {

@@ -44,6 +44,10 @@ class Worker {
 
   void order(std::uint64_t operations);
   Answer await();
+  /// Readable when await() would not wait, and when the worker has ended.
+  int descriptor() const noexcept { return answers_.get(); }
+  /// Kills it: nobody wants to know any more.
+  void abandon() noexcept;
   /// CPU time that it has used until now.
   std::int64_t cpu_ns() const;
   /// Of an exception that came while the worker had something to do: if the worker died of wrong bytes, that is the

@@ -1,7 +1,8 @@
 """The charts of a run, each from its results alone. MEASURING: the question is the title; dots on log axes."""
 from matplotlib import pyplot
 
-from . import conformance, matrix_chart, overview_chart, pipe_cells, ratio_chart, records, style, summary
+from . import (conformance, matrix_chart, overview_chart, pipe_cells, queue_chart, ratio_chart, records, style, summary,
+               sync_chart)
 
 FOLDER = "charts"
 MOST_LIMITS = 3
@@ -188,6 +189,8 @@ CHARTS = (
     ("overview", "How long does a round trip take?", overview_chart.overview),
     ("latency_by_size", "How does latency grow with the size of a message?", latency_by_size),
     ("throughput_by_size", "How much can be sent one way?", throughput_by_size),
+    ("queue_scaling", "What do more producers and consumers bring a queue?", queue_chart.scaling),
+    ("sync_costs", "What does it cost to take a lock, hand it over, wake somebody?", sync_chart.sync_costs),
     ("ratio_to_limit", "How close does each mechanism come to its limit?", ratio_chart.ratio_to_limit),
     ("conformance", "Which promises does each mechanism keep?", matrix_chart.conformance),
 )

@@ -14,7 +14,7 @@ from . import child, conformance, environment, project, text
 from .progress import Progress
 
 LISTING_TIMEOUT_S = 60
-CASE_PARTS = 7  # primitive/workload/name/bytes/placement/wait/call
+CASE_PARTS = 8  # primitive/workload/name/bytes/placement/wait/call/form
 
 
 @dataclasses.dataclass
@@ -121,7 +121,7 @@ class Measurement:
 
     def _case(self, cell, known):
         size = [text.size(cell.bytes)] if cell.bytes else []
-        self.progress.begin(" ".join([cell.workload, cell.name, *size, cell.placement, cell.wait, cell.call]),
+        self.progress.begin(" ".join([cell.workload, cell.name, *size, cell.placement, cell.wait, cell.call, cell.form]),
                             self.plan.case_s[cell])
         if known[cell.binary] is None:
             reason, failed = f"the benchmark program {cell.binary} is missing or does not start", True
@@ -183,7 +183,8 @@ def outcome(line):
     metrics = line["metrics"]
     if "latency_p50_ns" in metrics:
         return f"p50 {text.nanoseconds(metrics['latency_p50_ns'])}"
-    for key, words in (("messages_per_s", " messages/s"), ("connections_per_s", " connections/s")):
+    for key, words in (("messages_per_s", " messages/s"), ("connections_per_s", " connections/s"),
+                       ("pairs_per_s", " pairs/s")):
         if key in metrics:
             return text.rate(metrics[key], words)
     if "cpu_percent" in metrics:

@@ -25,11 +25,12 @@ class Cell:
     wait: str
     call: str
     role: str = "mechanism"
+    form: str = "native"
 
     @property
     def case(self):
         return (f"{self.primitive}/{self.workload}/{self.name}/{self.bytes}/{self.placement}/{self.wait}/"
-                f"{self.call}")
+                f"{self.call}/{self.form}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,20 +65,33 @@ def load_profiles():
 
 
 def _series(group, mechanisms):
-    """(name, wait) pairs: a group's own names, or every mechanism by the strategies that the group asks for and the
-    mechanism has. "default" is a mechanism's first."""
-    if group["names"] != "mechanisms":
-        return [(name, wait) for name in group["names"] for wait in group.get("waits", NO_CHOICE)]
+    """(name, wait, form) triples: a group's own names, or every mechanism by the forms that it has of this primitive and
+    by the strategies that the group asks for and the form has. "default" is a form's first."""
+    listed = group["names"]
+    if listed != "mechanisms" and not group.get("forms"):
+        return [(name, wait, "native") for name in listed for wait in group.get("waits", NO_CHOICE)]
     asked = group.get("waits", "all")
-    pairs = []
-    for name, row in mechanisms.items():
-        waits = row.get("waits") or NO_CHOICE
-        if asked == "default":
-            waits = waits[:1]
-        elif asked != "all" and tuple(waits) != NO_CHOICE:
-            waits = [wait for wait in waits if wait in asked]
-        pairs += [(name, wait) for wait in waits]
-    return pairs
+    names = mechanisms if listed == "mechanisms" else [name for name in listed if name in mechanisms]
+    found = []
+    for name in names:
+        for form, row in _forms(group, mechanisms[name]):
+            waits = row.get("waits") or NO_CHOICE
+            if asked == "default":
+                waits = waits[:1]
+            elif asked != "all" and tuple(waits) != NO_CHOICE:
+                waits = [wait for wait in waits if wait in asked]
+            found += [(name, wait, form) for wait in waits]
+    return found
+
+
+def _forms(group, row):
+    """The ways in which a mechanism has what a group measures, with the row of each. Of a mechanism that was not built
+    one, so that its cell is told of."""
+    if "forms" not in group:
+        return [("native", row)]
+    wanted = group["forms"]
+    forms = row.get("queues", {}) if row else {"native": {}}
+    return [(form, entry) for form, entry in forms.items() if wanted == "all" or form in wanted]
 
 
 def _refuses(row, needed):
@@ -86,20 +100,27 @@ def _refuses(row, needed):
     return needed in found and not found[needed]
 
 
+def _one_workload_each(groups):
+    """A group may name several workloads that are measured alike."""
+    for group in groups:
+        listed = group["workload"] if isinstance(group["workload"], list) else [group["workload"]]
+        yield from ({**group, "workload": workload} for workload in listed)
+
+
 def cells_of(profile, mechanisms, sizes=None):
     """All cells of a profile with the least seconds that each needs, None where it will be refused. `mechanisms`: the
     rows of project.mechanism_rows(). `sizes` replaces the sizes of every workload that can have any."""
     cells = {}
-    for group in profile["groups"]:
+    for group in _one_workload_each(profile["groups"]):
         own = [text.parse_size(size) for size in group["sizes"]]
         chosen = own if sizes is None or own == [0] or group.get("fixed_sizes") else sizes
         for call in group.get("calls", ["direct"]):
             for placement in group["placements"]:
                 for size in chosen:
                     # Mechanisms innermost: what will be compared is measured close together in time.
-                    for name, wait in _series(group, mechanisms):
+                    for name, wait, form in _series(group, mechanisms):
                         cell = Cell(group["binary"], group["primitive"], group["workload"], name, size, placement,
-                                    wait, call, group.get("role", "mechanism"))
+                                    wait, call, group.get("role", "mechanism"), form)
                         refused = _refuses(mechanisms.get(name, {}), group.get("needs"))
                         cells.setdefault(cell, None if refused else group.get("least_s", profile["case_s"]["least"]))
     return cells

@@ -9,9 +9,13 @@ SEED = 20240229
 RESAMPLES = 4000
 
 
+# Workloads whose ratio compares rates; in all others it compares times.
+_RATES = ("one_way", "fan_", "depth_", "versus_")
+
+
 def lower_is_better(workload):
-    """Of the ratio to the limit: in the one-way workloads it compares rates, in all others times."""
-    return not workload.startswith("one_way")
+    """Of the ratio to the limit."""
+    return not workload.startswith(_RATES)
 
 
 def median_with_interval(values):

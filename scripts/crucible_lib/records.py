@@ -64,10 +64,15 @@ def subject_of(limit):
     return limit["paired_with"].split("/")[2]
 
 
+def form_beside(limit):
+    """The form of the subject that a limit was measured beside."""
+    return (limit["paired_with"].split("/") + ["native"])[7]
+
+
 def not_measured(cell, reason):
     return {"case": cell.case, "primitive": cell.primitive, "workload": cell.workload, "role": cell.role,
             "name": cell.name, "placement": cell.placement, "bytes": cell.bytes, "wait": cell.wait,
-            "call": cell.call, "not_measured": reason}
+            "call": cell.call, "form": cell.form, "not_measured": reason}
 
 
 def assemble(lines, missing):
@@ -76,7 +81,7 @@ def assemble(lines, missing):
     limits = {}
     for record in filter(None, map(limit_of, lines)):
         key = tuple(record[k] for k in ("primitive", "workload", "name", "wait", "bytes", "placement", "processes"))
-        key += (subject_of(record),)
+        key += (subject_of(record), form_beside(record))
         kept = limits.get(key)
         if kept is None or record["metrics"].get("samples", 0) > kept["metrics"].get("samples", 0):
             limits[key] = record

@@ -40,6 +40,93 @@ def door_table(results):
                    for name, record in sorted(known.items())]
 
 
+def queue_table(results):
+    """(heads, rows): what a queue does per mechanism, form and strategy; empty if not measured. In brackets the share of
+    its limit's rate, or the multiple of its time."""
+    cells = [r for r in summary.measured(results, role="mechanism", primitive="queue")]
+    place = next((p for p in ("free", "cross", "same") if any(r["placement"] == p for r in cells)), None)
+    columns = (("one_way_1x1", 64, "1×1: messages/s", "messages_per_s", text.rate),
+               ("one_way_4x4", 64, "4×4", "messages_per_s", text.rate),
+               ("one_way_8x8", 64, "8×8", "messages_per_s", text.rate),
+               ("fan_in_4x1", 64, "4→1", "messages_per_s", text.rate),
+               ("fan_out_1x4", 64, "1→4", "messages_per_s", text.rate),
+               ("fan_out_1x4", 64, "evenness 1→4", "fairness_index", "{:.2f}".format),
+               ("one_way_many_1x1", 64, "1×1 by put_many", "messages_per_s", text.rate),
+               ("depth_1_1x1", 64, "maxsize 1", "messages_per_s", text.rate),
+               ("round_trip", 64, "there and back: p50", "latency_p50_ns", text.nanoseconds),
+               ("one_way_1x1", 64, "CPU s per million", "cpu_s_per_million", "{:.3g}".format),
+               ("one_way_1x1", 64, "context switches", "context_switches_per_message", "{:.2g}".format),
+               ("one_way_1x1", 1 << 20, "1 MiB 1×1", "bytes_per_s", text.gib_per_s),
+               ("versus_cpython_1x1", 64, "times CPython's rate", None, None))
+    found = {(r["workload"], r["bytes"], summary.label(r)): r for r in cells if r["placement"] == place}
+    known = {label: record for (_, _, label), record in found.items()}
+    shown = [c for c in columns if any(key[:2] == c[:2] for key in found)]
+    rows = []
+    for label, first in sorted(known.items()):
+        row = [summary.bare_label({**first, "form": "native"}), first["form"], summary.WAIT_WORDS[first["wait"]]]
+        for workload, size, _, key, form in shown:
+            record = found.get((workload, size, label))
+            if key is None:
+                row.append(summary.ratio(record))
+            elif key in ("messages_per_s", "latency_p50_ns", "bytes_per_s"):
+                row.append(_with_ratio(record, key, form))
+            else:
+                row.append(summary.shown(record["metrics"] if record else {}, key, form))
+        rows.append(summary.Row(first["name"], row, conformance.standing(results, first) == "passed"))
+    return ["mechanism", "form", "waits", *(head for _, _, head, _, _ in shown)], rows
+
+
+def sync_table(results):
+    """(heads, rows): locks and what is made of them, this library's first; empty if not measured. In brackets the
+    multiple of the limit's time."""
+    cells = [r for r in summary.measured(results, primitive="sync") if r["role"] != "limit"]
+    order = {"mechanism": 0, "peer": 1}
+    columns = {}
+    for record in cells:
+        columns.setdefault((record["workload"], record["placement"]), {})[record["role"], record["name"]] = record
+    heads = ["name"]
+    keys = sorted(columns, key=lambda key: (_sync_place(key[0]), list(summary.PLACEMENTS).index(key[1])))
+    for workload, place in keys:
+        words = workload.replace("_", " ")
+        heads.append(f"{words}, {place}")
+        if workload.startswith("contended"):
+            heads += ["its longest wait", "its evenness"]
+    rows = []
+    for role, name in sorted({key for column in columns.values() for key in column},
+                             key=lambda key: (order[key[0]], key[1])):
+        row, first = [name + ("" if role == "mechanism" else " (peer)")], None
+        for key in keys:
+            record = columns[key].get((role, name))
+            first = first or record
+            row.append(_sync_cell(record))
+            if key[0].startswith("contended"):
+                metrics = record["metrics"] if record else {}
+                row += [summary.shown(metrics, "latency_max_ns", text.nanoseconds),
+                        summary.shown(metrics, "fairness_index", "{:.2f}".format)]
+        rows.append(summary.Row(name, row, conformance.standing(results, first) == "passed"))
+    return heads, rows
+
+
+def _sync_place(workload):
+    """Simple things first, then by number."""
+    word, _, number = workload.rpartition("_")
+    simple = ("uncontended", "handoff", "contended", "ping_pong", "wake", "meet")
+    name = word if number.isdigit() else workload
+    return (simple.index(name) if name in simple else len(simple), int(number) if number.isdigit() else 0)
+
+
+def _sync_cell(record):
+    if record is None:
+        return "-"
+    value = record["metrics"].get("latency_p50_ns")
+    if "pairs_per_s" in record["metrics"] or value is None:
+        value = record.get("ns_per_operation", {}).get("median")
+    if value is None:
+        return "-"
+    ratio = record.get("ratio_to_limit")
+    return text.nanoseconds(value) + (f" ({ratio['median']:.3g} x)" if ratio else "")
+
+
 def cpu_table(results):
     """(heads, rows): the CPU of who waits, and of a message every millisecond; empty if not measured."""
     idle, paced = _pick(results, "pipe", "idle"), _pick(results, "pipe", "paced")
@@ -87,9 +174,36 @@ def capability_table(results):
     for key in (key for key in properties if key not in flags):
         rows.append([key.replace("_", " "), *(_limit_words(row["capabilities"]["pipe"].get(key))
                                               for row in table.values())])
+    forms = {name: row["capabilities"].get("queue", {}) for name, row in table.items()}
+    for form in dict.fromkeys(form for found in forms.values() for form in found):
+        for key in ("cross_host", "outlives_sender", "survives_kill", "total_order"):
+            cells = [found[form].get(key) if form in found else None for found in forms.values()]
+            rows.append([f"queue, {form}: {_CAPABILITY_WORDS[key]}",
+                         *({True: "●", False: "–", None: ""}[cell] for cell in cells)])
     tested = [results["conformance"].get(name, {}).get("variants", []) for name in table]
     rows.append(["tested", *(", ".join(variants) or "–" for variants in tested)])
     return ["", *table], rows if table else []
+
+
+# Of a queue; what else capabilities can say is about connections.
+_QUEUE_WORDS = {"unbounded": "never full", "outlives_sender": "what was put outlives its producer",
+                "total_order": "one order for all producers", "survives_kill": "any process may be killed"}
+_QUEUE_LIMITS = ("max_message_bytes", "storage_bytes")
+
+
+def queue_capability_table(results):
+    """(heads, rows): a line per form of each mechanism's queue, what it declares and how it was tested."""
+    heads = ["queue", *_QUEUE_WORDS.values(), *(key.replace("_", " ") for key in _QUEUE_LIMITS), "waits, default first",
+             "tested"]
+    rows = []
+    for name, row in results.get("mechanisms", {}).items():
+        for form, entry in row.get("queues", {}).items():
+            subject, declared = conformance.queue_subject(name, form), entry["capabilities"]
+            tested = results["conformance"].get(subject, {}).get("variants", [])
+            rows.append([subject, *("●" if declared.get(key) else "–" for key in _QUEUE_WORDS),
+                         *(_limit_words(declared.get(key)) for key in _QUEUE_LIMITS),
+                         ", ".join(entry["waits"]) or "in the kernel", ", ".join(tested) or "–"])
+    return heads, rows
 
 
 def _limit_words(count):

@@ -1,4 +1,5 @@
 """What this project holds itself to (targets.json), against the ratios of a run."""
+import fnmatch
 import json
 
 from . import conformance, ratios, summary, text
@@ -15,11 +16,13 @@ def load():
 
 def of(record, known):
     """The target that this record is held to, or None."""
-    return next((t for t in known if t["primitive"] == record["primitive"] and t["workload"] == record["workload"]
+    return next((t for t in known if t["primitive"] == record["primitive"]
+                 and fnmatch.fnmatchcase(record["workload"], t["workload"])
                  and record["role"] == "mechanism" and record["call"] == "direct"
                  and record["name"] in t.get("names", [record["name"]])
                  and record["placement"] in t.get("placements", [record["placement"]])
                  and record["wait"] in t.get("waits", [record["wait"]])
+                 and record.get("form", "native") in t.get("forms", ["native"])
                  and t["least_bytes"] <= record["bytes"] <= t["most_bytes"]), None)
 
 

@@ -20,6 +20,18 @@ DOOR = ("connect", "connect_key", "connect_10_clients", "connect_100_clients", "
 WAITS = {"shm_ring": ("adaptive", "spin", "block")}
 WAIT_FACTOR = {"kernel": 1.0, "block": 0.8, "adaptive": 0.02, "spin": 0.008}
 UNSUPPORTED = {"boost_ipc": 1 << 22}  # a mechanism with a limit, so that unsupported cells are seen
+QUEUE = ("one_way_1x1", "one_way_2x2", "one_way_4x4", "one_way_8x8", "fan_in_4x1", "fan_out_1x4", "one_way_many_1x1",
+         "depth_1_1x1", "depth_1024_1x1", "round_trip", "versus_cpython_1x1", "versus_boost_1x1")
+NATIVE = ("posix_pipe", "unix_socket", "shm_ring", "boost_ipc")
+PEERS = ("cpython", "boost_message_queue")
+LOCKS = ("uncontended", "handoff", "contended_2", "contended_4", "contended_8")
+WAKES = ("wake_2", "wake_4", "wake_8")
+MEETS = ("meet_2", "meet_4", "meet_8", "meet_16", "meet_32")
+SYNC = {"lock": LOCKS, "rlock": LOCKS, "semaphore": LOCKS, "condition": ("ping_pong",), "event": WAKES, "barrier": MEETS}
+SYNC_PEERS = {**dict.fromkeys(("pthread_mutex", "pthread_mutex_robust", "boost_mutex", "sem_t", "boost_semaphore",
+                               "cpython_lock", "cpython_rlock", "cpython_semaphore"), LOCKS),
+              **dict.fromkeys(("pthread_cond", "boost_condition", "cpython_condition"), ("ping_pong",)),
+              "cpython_event": WAKES, "pthread_barrier": MEETS, "cpython_barrier": MEETS}
 LIMITS = {"posix_pipe": "pipe_raw", "unix_socket": "unix_raw", "tcp_socket": "tcp_raw", "boost_ipc": "boost_raw",
           "zeromq_ipc": "zmq_raw", "zeromq_tcp": "zmq_raw"}
 RING_LIMITS = {"round_trip": {"cross": "line_round_trip", "same": "futex_round_trip", "free": "yield_round_trip"},
@@ -30,16 +42,27 @@ def cases(program, sizes):
     names = os.environ.get("FAKE_NAMES", "posix_pipe,unix_socket").split(",")
     series = [(name, wait) for name in names for wait in WAITS.get(name, ("kernel",))]
     if program == "process_bench":
-        return ["process/start_join/fork/0/free/kernel/direct/manual_time"]
+        return ["process/start_join/fork/0/free/kernel/direct/native/manual_time"]
+    if program == "queue_bench":
+        forms = [(name, wait, form) for name in names for form in ("native", "composed")
+                 if form == "composed" or name in NATIVE
+                 for wait in (WAITS.get(name, ("kernel",)) if form == "native" else ("kernel",))]
+        forms += [(peer, "kernel", "native") for peer in PEERS]
+        return [f"queue/{workload}/{name}/{size}/{placement}/{wait}/direct/{form}/manual_time" for workload in QUEUE
+                for name, wait, form in forms for size in sizes for placement in PLACEMENT_NS]
+    if program == "sync_bench":
+        return [f"sync/{workload}/{name}/0/{placement}/kernel/direct/native/manual_time"
+                for name, workloads in {**SYNC, **SYNC_PEERS}.items() for workload in workloads
+                for placement in PLACEMENT_NS]
     if program == "door_bench":
         return [f"door/{workload}/{name}/{64 if 'echo' in workload or 'first' in workload else 0}/{placement}/{wait}/"
-                "virtual/manual_time" for workload in DOOR for name, wait in series for placement in PLACEMENT_NS]
-    found = [f"pipe/{workload}/{name}/{size}/{placement}/{wait}/direct/manual_time" for workload in PIPE
+                "virtual/native/manual_time" for workload in DOOR for name, wait in series for placement in PLACEMENT_NS]
+    found = [f"pipe/{workload}/{name}/{size}/{placement}/{wait}/direct/native/manual_time" for workload in PIPE
              for name, wait in series for size in sizes for placement in PLACEMENT_NS]
-    found += [f"pipe/memcpy/{name}/{size}/same/kernel/direct/manual_time" for name in ("memcpy_hot", "memcpy_cold")
+    found += [f"pipe/memcpy/{name}/{size}/same/kernel/direct/native/manual_time" for name in ("memcpy_hot", "memcpy_cold")
               for size in sizes]
     for workload, size, call in (("idle", 8, "direct"), ("paced", 48, "direct"), ("round_trip", 64, "virtual")):
-        found += [f"pipe/{workload}/{name}/{size}/{placement}/{wait}/{call}/manual_time" for name, wait in series
+        found += [f"pipe/{workload}/{name}/{size}/{placement}/{wait}/{call}/native/manual_time" for name, wait in series
                   for placement in PLACEMENT_NS]
     return found
 
@@ -47,14 +70,19 @@ def cases(program, sizes):
 def metrics(workload, size, per_operation, generator):
     cpu = {"cpu_s_per_million": per_operation / 1000 * 0.9, "cpu_user_s_per_million": per_operation / 4000,
            "cpu_system_s_per_million": per_operation / 1500, "context_switches_per_message": 2.0}
-    if workload.startswith("one_way"):
+    if is_stream(workload):
         rate = 1e9 / per_operation
-        return {"messages_per_s": rate, "bytes_per_s": size * rate, "samples": 40000, **cpu}
+        evenness = {"fairness_index": 0.9} if workload.endswith("x4") else {}
+        return {"messages_per_s": rate, "bytes_per_s": size * rate, "samples": 40000, **evenness, **cpu}
+    if workload == "uncontended":
+        return {"pairs_per_s": 1e9 / per_operation, "samples": 60000, **cpu}
     if workload == "idle":
         return {"cpu_percent": per_operation / 1e6, "samples": 40}
     spread = 1.6 + generator.random()
     found = {"latency_p50_ns": per_operation, "latency_p90_ns": per_operation * 1.25,
              "latency_p99_ns": per_operation * spread, "latency_max_ns": per_operation * 12, "samples": 20000, **cpu}
+    if workload.startswith("contended"):
+        found.update(pairs_per_s=1e9 / per_operation, fairness_index=0.8)
     if workload == "paced":
         found.update(offered_per_s=1000.0, achieved_per_s=999.0, cpu_percent=per_operation / 1e4)
     if workload.startswith("connect_"):
@@ -64,7 +92,23 @@ def metrics(workload, size, per_operation, generator):
     return found
 
 
-def limit_name(workload, name, placement):
+def is_stream(workload):
+    return workload.startswith(("one_way", "fan_", "depth_", "versus_"))
+
+
+def sync_limit(workload):
+    if workload == "uncontended":
+        return "mutex_pair"
+    return "mutex_robust" if workload in LOCKS[2:] else "futex_wakes" if workload in WAKES + MEETS else "futex_round_trip"
+
+
+def limit_name(workload, name, placement, form="native"):
+    if name in SYNC or name in SYNC_PEERS:
+        return sync_limit(workload)
+    if workload.startswith("versus_"):
+        return workload.split("_")[1]
+    if workload.endswith(("x1", "x2", "x4", "x8")):
+        return "own_1x1" if form == "composed" or name == "shm_ring" else f"{LIMITS[name].split('_')[0]}_queue_raw"
     if workload == "start_join":
         return "fork_exit_wait"
     if workload in ("idle", "paced"):
@@ -77,11 +121,13 @@ def limit_name(workload, name, placement):
 
 
 def record(case):
-    primitive, workload, name, size, placement, wait, call = case.split("/")[:7]
+    primitive, workload, name, size, placement, wait, call, form = (case.split("/") + ["native"])[:8]
     size = int(size)
-    line = {"case": "/".join(case.split("/")[:7]), "primitive": primitive, "workload": workload, "role": "mechanism",
+    line = {"case": "/".join((case.split("/") + ["native"])[:8]), "primitive": primitive, "workload": workload, "role": "mechanism",
             "name": name, "wait": wait, "placement": placement, "bytes": size, "processes": 2, "call": call,
-            "form": "native"}
+            "form": form}
+    if name in PEERS or name in SYNC_PEERS:
+        line["role"] = "peer"
     if workload == "memcpy":
         rate = (29e9 if name == "memcpy_hot" else 11e9) / (1 + 200 / size)
         return {**line, "role": "limit", "processes": 1, "metrics": {"bytes_per_s": rate, "samples": 4000},
@@ -91,8 +137,8 @@ def record(case):
     if workload == "loan" and name != "shm_ring":
         return {**line, "unsupported": "declares no zero_copy"}
     generator = random.Random(zlib.crc32(case.encode()))
-    stream = workload.startswith("one_way")
-    base = 95000.0 if workload == "start_join" else (RATE_NS if stream else PLACEMENT_NS)[placement]
+    stream = is_stream(workload)
+    base = 15.0 if workload == "uncontended" else 95000.0 if workload == "start_join" else (RATE_NS if stream else PLACEMENT_NS)[placement]
     base *= 1.0 + 0.35 * (zlib.crc32(name.encode()) % 9)
     base *= 1 if stream and wait != "spin" else WAIT_FACTOR[wait]
     limit_ns = (base + size * (0.12 if stream else 0.25)) * (0.9 + 0.05 * (zlib.crc32(name.encode()) % 7))
@@ -100,6 +146,10 @@ def record(case):
     blocks = {"operations": 200, "subject_ns": [], "limit_ns": [], "order": []}
     if workload in ("idle", "paced"):
         blocks["quantity"] = "cpu"
+    if name in PEERS:
+        rate = 1.5e5 if name == "cpython" else 1e6
+        return {**line, "metrics": {"messages_per_s": rate, "bytes_per_s": rate * size, "samples": 4000},
+                "blocks": {"operations": 20, "subject_ns": [20e9 / rate] * 30}}
     for _ in range(30):
         noise = math.exp(generator.gauss(0, 0.03))
         blocks["limit_ns"].append(200 * limit_ns * noise)
@@ -108,7 +158,7 @@ def record(case):
     if workload == "idle":
         blocks["limit_cpu_ns"] = blocks.pop("limit_ns")  # both sides may have used none: no ratio
     return {**line, "metrics": metrics(workload, size, limit_ns * factor, generator),
-            "limit": limit_name(workload, name, placement),
+            "limit": limit_name(workload, name, placement, form),
             "limit_metrics": metrics(workload, size, limit_ns, generator), "blocks": blocks,
             "fairness": {"messages_per_operation": 2 if workload == "round_trip" else 1, "cpus": [0, 1],
                          "subject": {"kernel_buffer_bytes": 1 << 20, "sender_may_reuse_buffer": "at return"},

@@ -55,9 +55,14 @@ def crucible(root, *arguments, **environment):
 def mechanism_row(name):
     """As a build's mechanisms.json has it."""
     ring = name == "shm_ring"
-    return {"scheme": name.split("_")[0], "reads_ahead": not ring,
-            "waits": ["adaptive", "spin", "block"] if ring else [],
-            "capabilities": {"pipe": {"pollable": not ring, "zero_copy": ring, "survives_kill": name != "boost_ipc",
+    waits = ["adaptive", "spin", "block"] if ring else []
+    natives = ("posix_pipe", "unix_socket", "shm_ring", "boost_ipc")
+    forms = [form for form in ("native", "composed") if form == "composed" or name in natives]
+    return {"scheme": name.split("_")[0], "reads_ahead": not ring, "waits": waits,
+            "queues": {form: {"waits": waits if form == "native" else []} for form in forms},
+            "capabilities": {"queue": {form: {"survives_kill": (name, form) != ("posix_pipe", "native"),
+                                              "total_order": True} for form in forms},
+                             "pipe": {"pollable": not ring, "zero_copy": ring, "survives_kill": name != "boost_ipc",
                                       "passes_descriptors": name == "unix_socket",
                                       "max_message_bytes": 1 << 22 if name == "boost_ipc" else 1 << 32,
                                       "storage_bytes": 32768}}}
@@ -77,7 +82,8 @@ def make_tree(root, names=("posix_pipe", "unix_socket"), build_type="Release"):
     (root / "conformance").mkdir()
     (root / "conformance" / "SPEC.md").write_text(SPEC)
     build = root / "build" / "release"
-    for part, script, programs in (("bench", "fake_bench.py", ("pipe_bench", "door_bench", "process_bench")),
+    for part, script, programs in (("bench", "fake_bench.py", ("pipe_bench", "door_bench", "process_bench",
+                                                               "queue_bench", "sync_bench")),
                                    ("conformance", "fake_suite.py", ("process_test", "pipe_test", "codec_test"))):
         (build / part).mkdir(parents=True)
         for program in programs:

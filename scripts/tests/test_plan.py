@@ -58,7 +58,7 @@ class Plans(unittest.TestCase):
 
     def test_more_mechanisms_share_the_same_time(self):
         two, seven = plan.make("quick", self.MECHANISMS), plan.make("quick", self.SEVEN)
-        self.assertGreater(len(seven.cells), 3 * len(two.cells))
+        self.assertGreater(len(seven.cells), 2.5 * len(two.cells))
         self.assertLessEqual(seven.measuring_s, 1.5 * two.measuring_s)
 
     def test_mechanisms_are_measured_side_by_side(self):
@@ -76,6 +76,22 @@ class Plans(unittest.TestCase):
                  if (cell.workload, cell.name) == ("one_way_many", "shm_ring")}
         self.assertEqual(waits, {"adaptive"})
 
+    def test_a_queue_is_measured_in_every_form_and_each_by_its_own_strategies(self):
+        cells = [c for c in plan.make("quick", self.SEVEN).cells if c.workload == "one_way_4x4" and c.bytes == 64]
+        found = [(c.name, c.form, c.wait) for c in cells if c.role == "mechanism"]
+        self.assertEqual(len(found), 11)
+        self.assertIn(("shm_ring", "native", "adaptive"), found)
+        self.assertIn(("shm_ring", "composed", "kernel"), found)
+        self.assertEqual([form for name, form, _ in found if name == "tcp_socket"], ["composed"])
+
+    def test_a_group_may_name_several_workloads(self):
+        meets = {c.workload for c in plan.make("quick", self.SEVEN).cells if c.name == "barrier"}
+        self.assertEqual(meets, {f"meet_{n}" for n in (2, 4, 8, 16, 32)})
+
+    def test_a_mechanism_that_was_not_built_is_told_of_once(self):
+        cells = plan.make("smoke", {"nng": {}}).cells
+        self.assertEqual([c.form for c in cells if c.workload == "one_way_1x1"], ["native"])
+
     def test_what_will_be_refused_takes_no_ones_time(self):
         made = plan.make("quick", self.SEVEN)
         loans = {cell.name: made.case_s[cell] for cell in made.cells if cell.workload == "loan"}
@@ -92,7 +108,7 @@ class Plans(unittest.TestCase):
 
     def test_every_case_is_told_by_all_that_makes_it(self):
         cell = plan.Cell("pipe_bench", "pipe", "one_way", "shm_ring", 8, "free", "adaptive", "direct")
-        self.assertEqual(cell.case, "pipe/one_way/shm_ring/8/free/adaptive/direct")
+        self.assertEqual(cell.case, "pipe/one_way/shm_ring/8/free/adaptive/direct/native")
 
     def test_only_leaves_the_rest_named_and_gives_it_their_time(self):
         everything = plan.make("quick", self.MECHANISMS)

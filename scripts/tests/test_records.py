@@ -34,6 +34,11 @@ class Ratios(unittest.TestCase):
         self.assertLess(entry["high"] - entry["low"], 0.05)
         self.assertEqual(entry, ratios.ratio_to_limit(blocks, "round_trip"))
 
+    def test_what_moves_messages_is_compared_as_rates(self):
+        rates = ("one_way_4x4", "fan_in_4x1", "depth_1_1x1", "versus_cpython_1x1")
+        self.assertFalse(any(ratios.lower_is_better(workload) for workload in rates))
+        self.assertTrue(all(ratios.lower_is_better(workload) for workload in ("handoff", "meet_8", "contended_4")))
+
     def test_fewer_than_twenty_blocks_give_no_interval(self):
         blocks = {"operations": 1, "subject_ns": [3.0] * 19, "limit_ns": [2.0] * 19}
         entry = ratios.ratio_to_limit(blocks, "round_trip")
@@ -71,6 +76,17 @@ class Records(unittest.TestCase):
         limits = [r for r in records.assemble(lines, []) if r["role"] == "limit"]
         self.assertEqual([(r["name"], records.subject_of(r)) for r in limits],
                          [("zmq_raw", "zeromq_ipc"), ("zmq_raw", "zeromq_tcp")])
+
+    def test_a_limit_of_one_name_is_kept_beside_each_form(self):
+        lines = [line(f"queue/one_way_4x4/shm_ring/64/free/{wait}/direct/{form}")
+                 for wait, form in (("adaptive", "native"), ("kernel", "native"), ("kernel", "composed"))]
+        limits = [r for r in records.assemble(lines, []) if r["role"] == "limit"]
+        self.assertEqual([(r["wait"], records.form_beside(r)) for r in limits],
+                         [("adaptive", "native"), ("kernel", "native"), ("kernel", "composed")])
+
+    def test_a_peer_stands_by_itself(self):
+        (record,) = records.assemble([line("queue/one_way_4x4/cpython/64/free/kernel/direct/native")], [])
+        self.assertEqual((record["role"], "ratio_to_limit" in record), ("peer", False))
 
     def test_a_roof_is_a_limit_without_a_subject(self):
         (record,) = records.assemble([line("pipe/memcpy/memcpy_hot/1024/same/kernel/direct")], [])
@@ -182,8 +198,23 @@ class Targets(unittest.TestCase):
         self.assertEqual([self.target(workload="idle", name="shm_ring", bytes=8, wait=wait) for wait in
                           ("block", "adaptive", "spin")], ["B1", "B1", None])
 
+    def test_queues_and_locks_have_targets_of_their_own(self):
+        queue = {"primitive": "queue", "name": "shm_ring", "wait": "adaptive", "placement": "free", "form": "native"}
+        found = [self.target(**queue, workload=workload, bytes=size) for workload, size in
+                 (("one_way_1x1", 8), ("one_way_4x4", 64), ("versus_cpython_1x1", 64), ("versus_boost_1x1", 64))]
+        self.assertEqual(found, ["Q1", "Q3", "Q4", "Q5"])
+        kernel = {**queue, "name": "unix_socket", "wait": "kernel"}
+        self.assertEqual([self.target(**{**kernel, "form": form}, workload="one_way_8x8") for form in
+                          ("native", "composed")], ["Q2", None])
+        sync = {"primitive": "sync", "bytes": 0}
+        self.assertEqual([self.target(**sync, name=name, workload=workload) for name, workload in
+                          (("lock", "uncontended"), ("lock", "handoff"), ("condition", "ping_pong"),
+                           ("barrier", "meet_32"))], ["S1", "S2", "S2", "S2"])
+        self.assertIsNone(self.target(**sync, name="pthread_mutex", role="peer", workload="handoff"))
+
     def test_every_row_of_the_issue_is_there(self):
-        self.assertLessEqual({"R1", "R3", "R4", "T1", "T4", "T5", "K1", "K2", "K3", "K4", "B1", "B2"},
+        self.assertLessEqual({"R1", "R3", "R4", "T1", "T4", "T5", "K1", "K2", "K3", "K4", "B1", "B2", "Q1", "Q3", "Q4", "Q5", "S1",
+                              "S2"},
                              {target["id"] for target in targets.load()})
 
     def test_the_worst_cell_speaks_for_its_mechanism(self):
@@ -191,7 +222,8 @@ class Targets(unittest.TestCase):
         rows = {(row["id"], row["label"]): row for row in targets.by_mechanism(example)}
         row = rows["K1", "posix_pipe"]
         worst = max(r["ratio_to_limit"]["median"] for r in example["records"] if r["name"] == "posix_pipe"
-                    and r["workload"] == "round_trip" and r["call"] == "direct" and "ratio_to_limit" in r)
+                    and r["workload"] == "round_trip" and r["call"] == "direct" and "ratio_to_limit" in r
+                    and r["primitive"] == "pipe")
         self.assertTrue(row["text"].startswith(f"{worst:.3g} "), row)
         self.assertIn(row["verdict"], ("reached", "open: within the interval"))
 

@@ -11,7 +11,7 @@ import unittest.mock
 import xml.etree.ElementTree as ElementTree
 
 import support
-from crucible_lib import charts, markdown, ratio_chart, report, results, style, summary, tables
+from crucible_lib import charts, markdown, queue_chart, ratio_chart, report, results, style, summary, sync_chart, tables
 
 
 class Page(html.parser.HTMLParser):
@@ -41,7 +41,8 @@ class Example(unittest.TestCase):
 class Charts(Example):
     def test_all_are_drawn_in_both_forms(self):
         stems = [stem for stem, _ in charts.draw(self.example, self.folder)]
-        self.assertEqual(stems, ["overview", "latency_by_size", "throughput_by_size", "ratio_to_limit", "conformance"])
+        self.assertEqual(stems, ["overview", "latency_by_size", "throughput_by_size", "queue_scaling",
+                                 "sync_costs", "ratio_to_limit", "conformance"])
         for stem in stems:
             ElementTree.parse(self.folder / "charts" / f"{stem}.svg")
             header = (self.folder / "charts" / f"{stem}.png").read_bytes()[:24]
@@ -78,7 +79,7 @@ class Charts(Example):
         shutil.copy(support.EXAMPLE / "results.json", self.folder)
         done = subprocess.run([sys.executable, str(support.SCRIPTS / "plot.py"), str(self.folder)], capture_output=True,
                               text=True, check=False)
-        self.assertEqual((done.returncode, len(done.stdout.splitlines())), (0, 5), done.stderr)
+        self.assertEqual((done.returncode, len(done.stdout.splitlines())), (0, 7), done.stderr)
 
     def test_plot_refuses_what_is_no_run(self):
         for content, status in ((None, 2), ("{", 1), ("{}", 1)):
@@ -181,6 +182,45 @@ class RatioChart(Example):
         self.assertLessEqual({"R1", "R3", "R4", "T1", "K1", "K2"}, {identifier for identifier, _ in held})
 
 
+class QueueChart(Example):
+    """Chart 8."""
+
+    def canvas(self):
+        with charts.pyplot.rc_context(style.RC):
+            canvas = queue_chart.scaling(self.example)
+        self.addCleanup(charts.pyplot.close, canvas.figure)
+        return canvas
+
+    def test_a_column_per_form_and_a_line_per_mechanism(self):
+        native, composed = self.canvas().axes[0]
+        lines = [sum(len(line.get_xdata()) == 4 for line in axis.lines) for axis in (native, composed)]
+        self.assertEqual(lines, [4 + 2, 4 + 2])  # of mechanisms and peers
+
+    def test_without_queues_there_is_none(self):
+        self.example["records"] = [r for r in self.example["records"] if r["primitive"] != "queue"]
+        self.assertIsNone(queue_chart.scaling(self.example))
+
+    def test_one_pair_is_enough(self):
+        self.example["records"] = [r for r in self.example["records"] if r["primitive"] != "queue"
+                                   or r["workload"] == "one_way_1x1" and r["name"] == "unix_socket"]
+        self.assertEqual(len(self.canvas().axes), 2)  # 64 B and 1 MiB
+
+
+class SyncChart(Example):
+    def test_a_panel_per_question_and_placement(self):
+        with charts.pyplot.rc_context(style.RC):
+            canvas = sync_chart.sync_costs(self.example)
+        self.addCleanup(charts.pyplot.close, canvas.figure)
+        titles = [axis.get_title(loc="left") for row in canvas.axes for axis in row if axis.get_visible()]
+        self.assertEqual(titles[:3], ["Taken and given back, alone, unpinned", "Handed over and back, across two CPUs",
+                                      "Handed over and back, on one CPU"])
+        self.assertEqual(len(titles), len(set(titles)))
+
+    def test_numbers_of_processes_are_read_from_the_workload(self):
+        self.assertEqual([sync_chart.group_of({"workload": w}) for w in ("uncontended", "ping_pong", "meet_32")],
+                         [("uncontended", 0), ("ping_pong", 0), ("meet", 32)])
+
+
 class Summary(Example):
     def test_the_fastest_round_trip_comes_first(self):
         heads, rows = summary.headline(self.example)
@@ -201,6 +241,21 @@ class Summary(Example):
                          (9, ["boost_ipc", "posix_pipe", "shm_ring (adaptive)", "unix_socket"]))
         self.assertTrue(all(" x)" in cell for row in rows for cell in row.cells[1:]), rows)
 
+    def test_a_queue_is_a_row_per_form(self):
+        heads, rows = tables.queue_table(self.example)
+        found = [(row.name, row.cells[heads.index("form")]) for row in rows]
+        self.assertEqual(found.count(("unix_socket", "native")), 1)
+        self.assertEqual(found.count(("unix_socket", "composed")), 1)
+        self.assertEqual({len(row.cells) for row in rows}, {len(heads)})
+        self.assertIn("evenness 1→4", heads)
+
+    def test_locks_come_before_their_peers(self):
+        heads, rows = tables.sync_table(self.example)
+        self.assertEqual([row.cells[0] for row in rows][:2], ["barrier", "condition"])
+        self.assertTrue(rows[-1].cells[0].endswith("(peer)"))
+        self.assertEqual({len(row.cells) for row in rows}, {len(heads)})
+        self.assertEqual(heads[1], "uncontended, free")
+
     def test_waiting_costs_are_shown_per_strategy(self):
         heads, rows = tables.cpu_table(self.example)
         waits = [row.cells[heads.index("waits")] for row in rows if row.name == "shm_ring"]
@@ -212,8 +267,21 @@ class Summary(Example):
         found = {row[0]: dict(zip(heads[1:], row[1:])) for row in rows}
         self.assertEqual(found["zero copy"]["shm_ring"], "●")
         self.assertEqual(found["zero copy"]["posix_pipe"], "–")
+        self.assertEqual(found["queue, native: any process may be killed"]["posix_pipe"], "–")
+        self.assertEqual(found["queue, composed: any process may be killed"]["posix_pipe"], "●")
         self.assertEqual(found["max message bytes"]["boost_ipc"], "4 MiB")
         self.assertEqual(found["tested"]["shm_ring"], "default, named, spin, block")
+
+    def test_each_form_of_a_queue_has_its_line(self):
+        row = support.mechanism_row("shm_ring")
+        results = {"mechanisms": {"shm_ring": row},
+                   "conformance": {"shm_ring, native queue": {"variants": ["default", "spin"]}}}
+        heads, rows = tables.queue_capability_table(results)
+        self.assertEqual([line[0] for line in rows], ["shm_ring, native queue", "shm_ring, composed queue"])
+        native = dict(zip(heads, rows[0]))
+        self.assertEqual((native["one order for all producers"], native["never full"]), ("●", "–"))
+        self.assertEqual((native["waits, default first"], native["tested"]),
+                         ("adaptive, spin, block", "default, spin"))
 
     def test_a_terminal_is_not_overrun(self):
         heads, rows = summary.headline(self.example)
