@@ -88,7 +88,10 @@ TEST_F(BarrierTest, L25_PlacesAreInTheOrderOfComing) {
 
 TEST_F(BarrierTest, L26_ActionRunsOnceBeforeAnyoneLeaves) {
   const SharedBox<std::atomic<int>> runs{0};
-  Barrier barrier(5, [&] { ++*runs; });
+  Barrier barrier(5, [&] {
+    ::usleep(500);  // time enough to leave
+    ++*runs;
+  });
   const auto run = [&] {
     for (int i = 1; i <= 20; ++i) {
       barrier.wait();

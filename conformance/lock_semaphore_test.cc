@@ -240,6 +240,40 @@ TEST_F(Semaphores, L12_NeverMoreThanTwoInsideWithPermits) {
   EXPECT_EQ(semaphore.value(), 2);
 }
 
+TEST_F(Semaphores, L12_NoneIsTakenTwiceAndNoneIsLost) {
+  constexpr int kMany = 4'000'000;
+  Semaphore semaphore(3);
+  Event begun;
+  Peer taker([&] {
+    begun.set();
+    for (int i = 0; i < kMany; ++i) semaphore.acquire();
+  });
+  begun.wait();
+  for (int i = 0; i < kMany; ++i) semaphore.release();
+  taker.join();
+  EXPECT_EQ(semaphore.value(), 3);
+}
+
+TEST_F(Semaphores, H21_TheBoundHoldsWhileTwoRelease) {
+  BoundedSemaphore semaphore(1);
+  const auto hammer = [&] {
+    for (int i = 0; i < 2'000'000; ++i) {
+      if (semaphore.value() == 1) {
+        (void)semaphore.try_acquire();
+        continue;
+      }
+      try {
+        semaphore.release();
+      } catch (const OverRelease&) {
+      }
+      ASSERT_LE(semaphore.value(), 1);
+    }
+  };
+  Peer peer(hammer);
+  hammer();
+  peer.join();
+}
+
 TEST_F(Semaphores, H21_AsManyReleasesSucceedAsWereAcquired) {
   constexpr std::int64_t kBound = 3;
   BoundedSemaphore semaphore(kBound);

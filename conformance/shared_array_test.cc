@@ -99,6 +99,13 @@ TEST_F(SharedArray, S4_ANamedArrayIsOpenedByAnybody) {
   EXPECT_THROW((void)RawArray<unsigned>::open(name), BadArgument);
 }
 
+TEST_F(SharedArray, S4_ANamedLockedArrayIsOpenedByAnybody) {
+  const Array<int> array = Array<int>::create(fresh_name(), Ints{1, 2, 3});
+  Peer peer([&] { Array<int>::open(array.name()).store(1, 8); });
+  peer.join();
+  EXPECT_EQ(array.copy(), (Ints{1, 8, 3}));
+}
+
 TEST_F(SharedArray, S5_RecycledMemoryIsZero) {
   const RawArray<char> keeps_the_memory(1);
   const void* before = nullptr;

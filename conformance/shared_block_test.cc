@@ -82,6 +82,16 @@ TEST_F(SharedBlock, S22_WhatIsSeenIsWhole) {
   maker.join();
 }
 
+TEST_F(SharedBlock, S22_WhileItIsInitialisedNobodyFindsIt) {
+  const std::string name = fresh_name();
+  const Block block = Block::create(name, kTestKind, 8, [&](Block&) {
+    EXPECT_THROW((void)Block::open(name, kTestKind), NotFound);
+    Peer next([&] { EXPECT_THROW((void)Block::open(name, kTestKind), NotFound); });
+    next.join();
+  });
+  EXPECT_EQ(Block::open(name, kTestKind).bytes(), 8U) << "the sweep of a program that has just begun took it for dead";
+}
+
 TEST_F(SharedBlock, S22_AnInitialiserThatThrowsLeavesNothing) {
   const std::string name = fresh_name();
   const auto fails = [](Block&) { throw std::logic_error("no"); };
@@ -135,8 +145,8 @@ TEST_F(SharedBlock, S24_TheNameGoesWithItsLastUser) {
     done.set();
     peer.join();
   }
-  EXPECT_THROW((void)Block::open(name, kTestKind), NotFound);
   EXPECT_EQ(::access(folder_of(name).c_str(), F_OK), -1);
+  EXPECT_THROW((void)Block::open(name, kTestKind), NotFound);
 }
 
 TEST_F(SharedBlock, S24_AForkedCopyKeepsItAlive) {
@@ -151,19 +161,29 @@ TEST_F(SharedBlock, S24_AForkedCopyKeepsItAlive) {
   EXPECT_THROW((void)Block::open(name, kTestKind), NotFound);
 }
 
-TEST_F(SharedBlock, S24_WhatAKilledProcessLeftIsNotFoundAndTheNameFree) {
-  const std::string name = fresh_name();
+// Creates it in a process that is killed when it has.
+void make_and_die(const std::string& name) {
   Event made;
-  Peer peer([&, name] {
+  Peer peer([&] {
     const Block block = make(name);
     made.set();
-    ::pause();
+    for (;;) ::pause();
   });
   made.wait();
   EXPECT_THROW((void)make(name), Exists);
   peer.kill();
   peer.join();
+}
+
+TEST_F(SharedBlock, S24_WhatAKilledProcessLeftIsNotFound) {
+  const std::string name = fresh_name();
+  make_and_die(name);
   EXPECT_THROW((void)Block::open(name, kTestKind), NotFound);
+}
+
+TEST_F(SharedBlock, S24_TheNameThatAKilledProcessHadIsFree) {
+  const std::string name = fresh_name();
+  make_and_die(name);
   const Block again = make(name, 2);
   EXPECT_EQ(Block::open(name, kTestKind).as<Word>(), 2U);
 }

@@ -105,16 +105,29 @@ TEST_F(SharedHeap, S8_WhatIsFreedIsUsedAgain) {
   }
 }
 
+TEST_F(SharedHeap, S8_WhatIsUsedAgainIsZero) {
+  const Block keeps_the_arena = Block::allocate(1);
+  for (int i = 0; i < 3; ++i) {
+    const Block block = Block::allocate(1'000);
+    const auto* const bytes = static_cast<const char*>(block.data());
+    EXPECT_EQ(std::count(bytes, bytes + 1'000, 0), 1'000);
+    std::memset(block.data(), 0xff, 1'000);
+  }
+}
+
 TEST_F(SharedHeap, S8_WhatAForkedChildMayStillUseIsNotGivenToAnybodyElse) {
   const Block keeps_the_arena = Block::allocate(1);
   auto block = std::make_unique<Block>(Block::allocate(128));
   auto* const word = &block->as<std::atomic<std::uint64_t>>();
+  Event used;
   Event go;
   Peer peer([&] {
     *word = 7;
+    used.set();
     go.wait();
     EXPECT_EQ(*word, 7U);
   });
+  used.wait();
   block.reset();
   std::vector<Block> others;
   for (int i = 0; i < 600; ++i) {

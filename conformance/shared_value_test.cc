@@ -65,6 +65,27 @@ TEST_F(SharedValue, S1_ANamedValueIsOpenedByAnybody) {
   EXPECT_THROW((void)RawValue<std::int64_t>::open(name), BadArgument);
 }
 
+TEST_F(SharedValue, S1_ANamedValuesLockIsFoundWithIt) {
+  const std::string name = fresh_name();
+  Value<int> value = Value<int>::create(name, 4);
+  Event held;
+  Event trying;
+  Peer peer([&] {
+    Value<int> opened = Value<int>::open(name);
+    EXPECT_EQ(opened.load(), 4);
+    opened.lock();
+    held.set();
+    trying.wait();
+    *opened = 5;
+    opened.unlock();
+  });
+  held.wait();
+  EXPECT_FALSE(value.try_lock());
+  trying.set();
+  peer.join();
+  EXPECT_EQ(value.load(), 5);
+}
+
 TEST_F(SharedValue, S2_ItsOwnLockIsARecursiveOne) {
   Value<int> value(1);
   static_assert(std::is_same_v<decltype(value.get_lock()), RLock&>);

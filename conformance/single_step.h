@@ -5,6 +5,7 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
@@ -16,11 +17,13 @@
 
 namespace crucible::testing {
 
-/// Runs `call` in a child, which stops before and after it; lets it go `steps` instructions far, or as far as the call
-/// is long, and kills it there. How far it came; nothing if this process may not trace another.
-template <class Call>
-std::optional<std::size_t> step_and_kill(Call call, std::size_t steps) {
-  Peer child([call] {
+/// Runs `call` in a child, behind what it does to `prepare`, and stops it before and after; lets it go `steps`
+/// instructions far, or as far as the call is long, and kills it there. How far it came; nothing if this process may
+/// not trace another.
+template <class Call, class Prepare>
+std::optional<std::size_t> step_and_kill(Call call, std::size_t steps, Prepare prepare) {
+  Peer child([call, prepare] {
+    prepare();
     if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) return;
     ::raise(SIGSTOP);
     call();
@@ -46,23 +49,31 @@ std::optional<std::size_t> step_and_kill(Call call, std::size_t steps) {
   return done;
 }
 
-/// `setup` before each kill, `call` in the victim, `check` afterwards; the points are spread over the whole call.
-template <class Setup, class Call, class Check>
-void kill_everywhere(const char* what, Setup setup, Call call, Check check, unsigned kills = 150) {
+/// `setup` before each kill, `call` in the victim, `check` afterwards; the points are spread over the whole call. What
+/// the victim prepares in itself is not part of it.
+template <class Setup, class Call, class Check, class Prepare>
+void kill_everywhere(const char* what, Setup setup, Call call, Check check, Prepare prepare) {
   Random random;
   constexpr std::size_t kAll = 200'000;
+  constexpr std::size_t kSteps = 400'000;  // a kill takes half a call of them, and a long call has more of the same
   setup();
-  const std::optional<std::size_t> length = step_and_kill(call, kAll);
+  const std::optional<std::size_t> length = step_and_kill(call, kAll, prepare);
   if (!length) GTEST_SKIP() << "this process may not trace another";
   check();
-  for (unsigned kill = 0; kill < kills && !::testing::Test::HasFailure(); ++kill) {
+  const std::size_t kills = std::clamp<std::size_t>(kSteps / (*length + 1), 10, 150);
+  for (std::size_t kill = 0; kill < kills && !::testing::Test::HasFailure(); ++kill) {
     const std::size_t point = *length * kill / kills + random.between(0, *length / kills);
     SCOPED_TRACE("killed after instruction " + std::to_string(point) + " of " + std::to_string(*length));
     setup();
-    (void)step_and_kill(call, point);
+    (void)step_and_kill(call, point, prepare);
     check();
   }
-  std::printf("[  kills   ] %s: survived %u / %u single steps of %zu\n", what, kills, kills, *length);
+  std::printf("[  kills   ] %s: survived %zu / %zu single steps of %zu\n", what, kills, kills, *length);
+}
+
+template <class Setup, class Call, class Check>
+void kill_everywhere(const char* what, Setup setup, Call call, Check check) {
+  kill_everywhere(what, setup, call, check, [] {});
 }
 
 }  // namespace crucible::testing

@@ -1,4 +1,4 @@
-// The tutorial programs T1, T2, T3, T6 and T10, as a first reader would write them, and what they must show.
+// The tutorial programs, as a first reader would write them, and what they must show.
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <unistd.h>
@@ -6,25 +6,28 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <functional>
 #include <iostream>
 #include <memory>
 #include <mutex>
-#include <sstream>
+#include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "api/mechanism.h"
-#include "conformance/support/capture.h"
 #include "conformance/support/children.h"
 #include "conformance/support/events.h"
 #include "conformance/support/fixture.h"
 #include "conformance/support/peer.h"
+#include "conformance/tutorial_support.h"
 #include "core/condition.h"
 #include "core/event.h"
+#include "core/lock.h"
 #include "core/process.h"
 #include "core/semaphore.h"
 
@@ -33,25 +36,6 @@ namespace {
 
 class Tutorial : public CleanFixture {};
 class TutorialPipe : public MechanismTest {};
-
-// What `program`, as a process of its own, writes to stdout.
-std::string output_of(const std::function<void()>& program) {
-  Capture capture;
-  Peer running([&] {
-    capture.replace(STDOUT_FILENO);
-    program();
-  });
-  std::string text = capture.text();
-  running.join();
-  return text;
-}
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
-  return lines;
-}
 
 // All of them are inside at some time, or none leaves: that they overlap needs no clock.
 struct Meeting {
@@ -149,6 +133,37 @@ TEST_F(Tutorial, T3_ThreeProcessesByDeriving) {
     std::printf("MasterProcess End\n");
   });
   expect_three_users_then_the_master(text);
+}
+
+TEST_F(Tutorial, T8_ThreeProcessesPrintUnderOneLock) {
+  constexpr auto kMoment = std::chrono::milliseconds(20);
+  const auto begin = std::chrono::steady_clock::now();
+  const std::string text = output_of([kMoment] {
+    Lock lock;
+    const auto work = [kMoment](Lock& printing, const std::string& user) {
+      const std::scoped_lock guard(printing);
+      std::cout << user + " begins\n" << std::flush;
+      std::this_thread::sleep_for(kMoment);
+      std::cout << user + " ends\n" << std::flush;
+    };
+    std::vector<std::unique_ptr<Process>> processes;
+    for (int i = 0; i < 3; ++i) {
+      processes.push_back(std::make_unique<Process>(work, std::ref(lock), "user_" + std::to_string(i)));
+    }
+    for (const auto& process : processes) process->start();
+    for (const auto& process : processes) process->join();
+  });
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, 3 * kMoment);
+  const std::vector<std::string> lines = lines_of(text);
+  ASSERT_EQ(lines.size(), 6U) << text;
+  std::set<std::string> users;
+  for (std::size_t i = 0; i < lines.size(); i += 2) {
+    const std::string user = lines[i].substr(0, lines[i].find(' '));
+    EXPECT_EQ(lines[i], user + " begins");
+    EXPECT_EQ(lines[i + 1], user + " ends") << "two were inside";
+    users.insert(user);
+  }
+  EXPECT_EQ(users, (std::set<std::string>{"user_0", "user_1", "user_2"}));
 }
 
 TEST_P(TutorialPipe, T6_ListThroughAPipeThenEndOfFile) {

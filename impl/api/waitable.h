@@ -5,9 +5,9 @@
 
 namespace crucible {
 
-/// The protocol: begin_wait() either says that the object is ready now or fills in a descriptor that poll(2)
-/// reports no later than when the object becomes ready; after the sleep end_wait() says whether it is. Every
-/// begin_wait() that returned false is followed by one end_wait(), so an object whose state lives in memory can
+/// The protocol: begin_wait() either says that the object is ready now or fills in a descriptor, at all times of the
+/// same open file, that poll(2) reports no later than when the object becomes ready; after the sleep end_wait() says
+/// whether it is. Every begin_wait() that returned false is followed by one end_wait(), so an object in memory can
 /// announce a sleeper to its peer and withdraw it. Same thread rules as for the object's receiving direction.
 class Waitable {
  public:

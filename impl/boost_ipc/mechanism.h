@@ -17,8 +17,10 @@ struct BoostIpc : HasDoor<BoostIpc> {
                                          .max_message_bytes = BoostIpcConnection::kMaxMessage,
                                          .storage_bytes = BoostIpcShape::kDefaultDepth * 64};
   using Connection = BoostIpcConnection;
-  static constexpr Capabilities kQueue = {
-      .total_order = true, .max_message_bytes = BoostIpcSharedQueue::kMaxMessage, .storage_bytes = 512 * 64};
+  static constexpr Capabilities kQueue = {.local_names = true,
+                                          .total_order = true,
+                                          .max_message_bytes = BoostIpcSharedQueue::kMaxMessage,
+                                          .storage_bytes = 512 * 64};
   using Queue = BoostIpcSharedQueue;
 
   static constexpr std::string_view kScheme = "boost";

@@ -29,9 +29,14 @@ Status QueueLink::lost(Status status) noexcept {
 // --- One request and its answer --------------------------------------------------------------------------------
 
 void QueueLink::prepare(Request kind, std::uint64_t number, std::uint8_t flags) {
-  out_.resize(wire::kHeader);
-  wire::write_header(out_.data(), static_cast<std::uint8_t>(kind), ++id_, number, flags);
+  {
+    const std::lock_guard lock(sending_);
+    is_waiting_ = false;
+    ++id_;
+  }
   is_withdrawn_ = false;
+  out_.resize(wire::kHeader);
+  wire::write_header(out_.data(), static_cast<std::uint8_t>(kind), id_, number, flags);
 }
 
 Status QueueLink::request(Request kind, std::uint64_t number, std::uint8_t flags, ByteView body) {
@@ -63,6 +68,7 @@ bool QueueLink::interrupt() noexcept {
   const std::unique_lock lock(sending_, std::try_to_lock);
   if (!lock) return false;
   if (!is_waiting_) return true;
+  is_withdrawn_ = true;
   std::array<std::byte, wire::kHeader> bytes;
   wire::write_header(bytes.data(), static_cast<std::uint8_t>(Request::kWithdraw), id_);
   try {
@@ -177,14 +183,14 @@ Status QueueLink::put_long(ByteView message, Deadline deadline) {
   if (!is(answer, Answer::kGo)) return Status::kBroken;
   if (const Status status = send_pieces(message, deadline); status != Status::kOk) return status;
   std::uint64_t number = 0;
-  is_withdrawn_ = true;  // too late for that: all of it is on its way, or it was given up
-  return await_done(number, deadline);
+  return await_done(number, Deadline::immediate());  // all of it is on its way, or it was given up
 }
 
 // Meanwhile nobody else may send.
 Status QueueLink::send_pieces(ByteView message, Deadline deadline) {
   const std::lock_guard lock(sending_);
   is_waiting_ = false;
+  if (is_withdrawn_) return Status::kOk;  // the broker knows by now, or will before anything else
   while (!message.empty()) {
     std::array<ByteView, kPiecesAtOnce> pieces;
     std::size_t count = 0;
@@ -247,17 +253,10 @@ Status QueueLink::take_many(std::uint64_t count, std::vector<Bytes>& messages) {
     rest = rest.subspan(static_cast<std::size_t>(length));
   }
   // Until the broker knows that they have arrived it would put them back when this process is killed.
-  std::array<std::byte, wire::kHeader> taken;
-  wire::write_header(taken.data(), static_cast<std::uint8_t>(Request::kTaken), ++id_, 0,
-                     confirms_ ? wire::kConfirm : std::uint8_t{0});
-  {
-    const std::lock_guard lock(sending_);
-    is_waiting_ = false;
-    if (const Status status = connection_->send_bytes(taken); status != Status::kOk) return lost(status);
-  }
+  prepare(Request::kTaken, 0, confirms_ ? wire::kConfirm : std::uint8_t{0});
+  if (const Status status = connection_->send_bytes(out_); status != Status::kOk) return lost(status);
   std::uint64_t number = 0;
-  is_withdrawn_ = true;
-  return confirms_ ? await_done(number, Deadline::never()) : Status::kOk;
+  return confirms_ ? await_done(number, Deadline::immediate()) : Status::kOk;
 }
 
 Status QueueLink::take_long(std::uint64_t length, Destination& to, Deadline deadline) {

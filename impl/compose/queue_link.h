@@ -67,7 +67,7 @@ class QueueLink {
   std::mutex sending_;       // two threads may send: the one that asks, and one that interrupts it
   bool is_waiting_ = false;  // for an answer that can be withdrawn; guarded by sending_
   std::uint32_t id_ = 0;
-  bool is_withdrawn_ = false;
+  std::atomic<bool> is_withdrawn_ = false;
   Bytes out_;
   Bytes in_;
 };

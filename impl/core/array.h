@@ -178,10 +178,6 @@ class Array {
   }
 
   std::string name() const { return array_.name(); }
-  void unlink() const {
-    array_.unlink();
-    lock_.unlink();
-  }
 
  private:
   using ByName = detail::ByName;

@@ -1,7 +1,6 @@
 #include "core/event.h"
 
 #include <bit>
-#include <cerrno>
 
 #include "core/futex.h"
 
@@ -39,10 +38,8 @@ void Event::set() noexcept {
   while (!state.word.compare_exchange_weak(word, (word | State::kSet) & ~State::kSleepers, std::memory_order_acq_rel,
                                            std::memory_order_relaxed)) {
   }
-  if ((word & State::kSleepers) == 0) return;
-  const int error = errno;  // of what a signal handler interrupted
-  futex_wake(state.lower_half, kEverybody);
-  errno = error;
+  // This call cannot fail, so that a handler leaves the errno of what it interrupted alone.
+  if ((word & State::kSleepers) != 0) futex_wake(state.lower_half, kEverybody);
 }
 
 void Event::clear() noexcept {

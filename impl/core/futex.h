@@ -22,26 +22,31 @@ inline constexpr std::chrono::nanoseconds kLongestNap = std::chrono::millisecond
 /// Sleeps while the 32 bits at `word`, an atomic or half of one, hold `seen`, until woken, the deadline or `longest`,
 /// whichever comes first; also returns for no reason and at every signal. The caller looks again. The word may be
 /// shared between processes. Never fails.
+/// Only who wakes one of the same `bits` wakes this sleeper.
 inline void futex_nap(const void* word, std::uint32_t seen, Deadline deadline,
-                      std::chrono::nanoseconds longest = kLongestNap) noexcept {
+                      std::chrono::nanoseconds longest = kLongestNap,
+                      std::uint32_t bits = FUTEX_BITSET_MATCH_ANY) noexcept {
   constexpr std::int64_t kSecond = 1'000'000'000;
-  const std::int64_t ns = deadline.is_never() ? longest.count() : std::min(longest, deadline.left()).count();
-  const timespec nap{.tv_sec = ns / kSecond, .tv_nsec = ns % kSecond};
-  syscall(SYS_futex, word, FUTEX_WAIT, seen, &nap, nullptr, 0);
+  const std::int64_t nap_ns = deadline.is_never() ? longest.count() : std::min(longest, deadline.left()).count();
+  const std::int64_t end_ns = Deadline::now_ns() + nap_ns;
+  const timespec end{.tv_sec = end_ns / kSecond, .tv_nsec = end_ns % kSecond};
+  syscall(SYS_futex, word, FUTEX_WAIT_BITSET, seen, &end, nullptr, bits);
 }
 
 /// Wakes at most `count` of those who sleep on `word`; how many there were.
-inline int futex_wake(const void* word, int count) noexcept {
-  return static_cast<int>(syscall(SYS_futex, word, FUTEX_WAKE, count, nullptr, nullptr, 0));
+inline int futex_wake(const void* word, int count, std::uint32_t bits = FUTEX_BITSET_MATCH_ANY) noexcept {
+  return static_cast<int>(syscall(SYS_futex, word, FUTEX_WAKE_BITSET, count, nullptr, nullptr, bits));
 }
 inline constexpr int kEverybody = std::numeric_limits<int>::max();
 
 inline void futex_nap(const std::atomic<std::uint32_t>& word, std::uint32_t seen, Deadline deadline,
-                      std::chrono::nanoseconds longest = kLongestNap) noexcept {
-  futex_nap(static_cast<const void*>(&word), seen, deadline, longest);
+                      std::chrono::nanoseconds longest = kLongestNap,
+                      std::uint32_t bits = FUTEX_BITSET_MATCH_ANY) noexcept {
+  futex_nap(static_cast<const void*>(&word), seen, deadline, longest, bits);
 }
-inline int futex_wake(const std::atomic<std::uint32_t>& word, int count) noexcept {
-  return futex_wake(static_cast<const void*>(&word), count);
+inline int futex_wake(const std::atomic<std::uint32_t>& word, int count,
+                      std::uint32_t bits = FUTEX_BITSET_MATCH_ANY) noexcept {
+  return futex_wake(static_cast<const void*>(&word), count, bits);
 }
 
 }  // namespace crucible

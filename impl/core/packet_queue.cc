@@ -18,6 +18,14 @@ using std::chrono::nanoseconds;
 constexpr std::uint64_t kMostStorage = 1ULL << 46;  // beyond any machine's memory, but no overflow
 constexpr int kLooks = 200;                         // at a lock that is held for one system call, before sleeping
 
+void pause_briefly() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield" ::: "memory");
+#endif
+}
+
 }  // namespace
 
 // --- Made of -----------------------------------------------------------------------------------------------------
@@ -59,6 +67,8 @@ Handle PacketQueue::handle() const {
   return handle;
 }
 
+std::atomic<std::uint32_t>& PacketQueue::places() noexcept { return shared_.places; }
+
 std::vector<Fd> PacketQueue::own(const Handle& handle) {
   std::vector<Fd> descriptors;
   descriptors.reserve(handle.descriptors.size());
@@ -93,7 +103,7 @@ Status PacketQueue::lock(Deadline deadline) {
   static const bool may_look = std::thread::hardware_concurrency() > 1;
   for (int look = 0; look < (may_look ? kLooks : 1); ++look) {
     if (try_lock()) return Status::kOk;
-    __builtin_ia32_pause();
+    pause_briefly();
   }
   if (deadline.is_immediate()) deadline = Deadline::after(kPatience);
   while (true) {

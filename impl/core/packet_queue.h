@@ -86,6 +86,9 @@ class PacketQueue : public Queue {
   static std::vector<Fd> own(const Handle& handle);
   int descriptor(std::size_t which) const noexcept { return descriptors_[which].get(); }
 
+  /// 32 bits for the mechanism, zero at first.
+  std::atomic<std::uint32_t>& places() noexcept;
+
   // --- The kernel object, by which a mechanism is told from others ----------------------------------------
 
   /// Most payload in one packet.
@@ -100,6 +103,9 @@ class PacketQueue : public Queue {
   virtual void take_beside(const Packet& packet, ByteSpan to) = 0;
   /// Forgets what a killed putter may have written of such a message.
   virtual void drop_beside(std::uint64_t /*beside*/, std::uint64_t /*bytes*/) {}
+  /// Called before a packet is received that may come with a file. Throws std::system_error, with nothing received, if
+  /// this process could not take it.
+  virtual void require_room_for_file() {}
   /// Receives a packet: the first bytes of its payload into `direct`. With `wait` it sleeps until there is one.
   virtual Received receive_packet(Packet& packet, ByteSpan direct, bool wait) = 0;
   /// Receives packets that are there, with all of their payload spilled; how many.
@@ -135,6 +141,7 @@ class PacketQueue : public Queue {
   Status take(Destination& to, ByteSpan direct, Deadline deadline);
   Status take_packet(Packet& packet, ByteSpan direct, Deadline deadline);
   Status deliver(Packet& packet, ByteSpan direct, Destination& to);
+  bool may_come_with_file() const;
   void after_get(const Header& header);
   void settle(std::uint64_t number);
   std::uint64_t messages_put();

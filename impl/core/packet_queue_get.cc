@@ -41,6 +41,7 @@ Status PacketQueue::take(Destination& to, ByteSpan direct, Deadline deadline) {
 
 Status PacketQueue::take_packet(Packet& packet, ByteSpan direct, Deadline deadline) {
   while (true) {
+    if (may_come_with_file()) require_room_for_file();
     const Received received = receive_packet(packet, direct, deadline.is_never());
     if (received == Received::kPacket) return Status::kOk;
     if (gate_.closed()) return Status::kClosed;
@@ -77,7 +78,12 @@ Status PacketQueue::get_many(std::vector<Bytes>& messages, std::size_t most, Dea
   if (most == 0) return Status::kBadArgument;
   while (messages.size() < most) {
     std::array<Packet, kBatch> packets;
-    const std::size_t count = receive_packets({packets.data(), std::min(kBatch, most - messages.size())});
+    std::size_t wanted = std::min(kBatch, most - messages.size());
+    if (may_come_with_file()) {
+      if (messages.empty()) require_room_for_file();
+      wanted = messages.empty() ? 1 : 0;
+    }
+    const std::size_t count = wanted > 0 ? receive_packets({packets.data(), wanted}) : 0;
     for (Packet& packet : std::span(packets).first(count)) {
       Destination to(messages.emplace_back(), kNoLimit);
       (void)deliver(packet, {}, to);
@@ -91,10 +97,17 @@ Status PacketQueue::get_many(std::vector<Bytes>& messages, std::size_t most, Dea
   return Status::kOk;
 }
 
+// Whether there are messages beside their packets, or one is just being put.
+bool PacketQueue::may_come_with_file() const {
+  const std::uint64_t gone = shared_.beside_first.load(std::memory_order_acquire);
+  return shared_.beside.load(std::memory_order_acquire) + shared_.pending.load(std::memory_order_acquire) > gone;
+}
+
+// All that was put before has been taken, whoever died with it.
 void PacketQueue::after_get(const Header& header) {
   raise_to(shared_.first, header.number + 1);
-  if ((header.length & kBeside) != 0)
-    raise_to(shared_.beside_first, header.beside + bytes_beside(header.length & ~kBeside));
+  const bool is_beside = (header.length & kBeside) != 0;
+  raise_to(shared_.beside_first, header.beside + (is_beside ? bytes_beside(header.length & ~kBeside) : 0));
   if (Shared::Doubt::is_about(shared_.doubt.load(std::memory_order_seq_cst), header.number)) [[unlikely]]
     settle(header.number);
   if (shared_.wanted.load(std::memory_order_seq_cst) != 0) ring(header);

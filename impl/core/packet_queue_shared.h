@@ -28,11 +28,11 @@ struct PacketQueue::Shared {
 
   // Putters. All but `next` and `doubt` only under the lock.
   alignas(64) pthread_mutex_t lock;
-  std::atomic<std::uint64_t> next;   ///< number of the next message
-  std::uint64_t beside;              ///< bytes beside their packets of all messages before that one
-  std::uint64_t pending;             ///< of those, what the put that is under way adds
-  std::uint64_t known_first;         ///< all messages before this one are certainly gone
-  std::atomic<std::uint64_t> doubt;  ///< a Doubt
+  std::atomic<std::uint64_t> next;     ///< number of the next message
+  std::atomic<std::uint64_t> beside;   ///< bytes beside their packets of all messages before that one
+  std::atomic<std::uint64_t> pending;  ///< of those, what the put that is under way adds
+  std::uint64_t known_first;           ///< all messages before this one are certainly gone
+  std::atomic<std::uint64_t> doubt;    ///< a Doubt
 
   // Getters. Lower bounds of the truth, which is in the first packet: whoever is killed leaves them behind.
   alignas(64) std::atomic<std::uint64_t> first;
@@ -45,6 +45,8 @@ struct PacketQueue::Shared {
   // Messages that are done with.
   alignas(64) std::atomic<std::uint64_t> done;
   std::atomic<std::uint32_t> all_done;  ///< counts
+
+  std::atomic<std::uint32_t> places;  ///< of the mechanism's own: one bit each, set while it is taken
 
   // Never changed.
   alignas(64) std::uint64_t maxsize;

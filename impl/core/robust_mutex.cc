@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <mutex>
 #include <system_error>
@@ -21,6 +22,13 @@ constexpr long kPreviousFromNode = -8;
 static_assert(offsetof(pthread_mutex_t, __data.__lock) == 0 && sizeof(pthread_mutex_t) >= sizeof(RobustMutex));
 static_assert(offsetof(pthread_mutex_t, __data.__list.__next) == 32);
 static_assert(offsetof(pthread_mutex_t, __data.__list.__prev) == 24);
+
+// Of fairness. A death costs kMostGivenWay times kGivingWay.
+constexpr auto kPatience = std::chrono::milliseconds(20);
+constexpr auto kGivingWay = std::chrono::milliseconds(1);
+constexpr std::uint32_t kMostGivenWay = 4;
+constexpr std::uint32_t kPatientSleeper = 1;
+constexpr std::uint32_t kHurriedSleeper = 2;
 
 // The calling thread. The kernel reads the list when the thread has ended, so it is enough that the compiler keeps the
 // order of what is written.
@@ -124,6 +132,7 @@ Status RobustMutex::acquire(Deadline deadline, AtDeath at_death, unsigned most_h
   if (!word_.compare_exchange_strong(seen, self.tid, std::memory_order_acquire, std::memory_order_relaxed))
       [[unlikely]] {
     status = take_slowly(seen, deadline, at_death);
+    if (hurried_.load(std::memory_order_relaxed) == self.tid) stop_hurrying();
     if (status != Status::kOk && (status != Status::kOwnerDied || at_death == AtDeath::kRefuse)) return status;
   }
   enlist();
@@ -133,6 +142,7 @@ Status RobustMutex::acquire(Deadline deadline, AtDeath at_death, unsigned most_h
 // As acquire(), but whoever takes the lock is not in the list.
 Status RobustMutex::take_slowly(std::uint32_t seen, Deadline deadline, AtDeath at_death) noexcept {
   // Who has slept cannot know whether others still do.
+  Deadline patience = Deadline::never();
   for (std::uint32_t waiters = 0;;) {
     const std::uint32_t owner = seen & FUTEX_TID_MASK;
     if (owner == 0) {
@@ -149,17 +159,50 @@ Status RobustMutex::take_slowly(std::uint32_t seen, Deadline deadline, AtDeath a
     if (owner == self.tid && deadline.is_never()) return Status::kState;
     const std::uint32_t awaited = seen | FUTEX_WAITERS;
     if (seen != awaited && !word_.compare_exchange_weak(seen, awaited, std::memory_order_relaxed)) continue;
-    futex_nap(word_, awaited, deadline);
+    if (waiters == 0) patience = Deadline::after(kPatience);
+    if (patience.has_passed() && hurry()) {
+      futex_nap(word_, awaited, deadline, kLongestNap, kHurriedSleeper);
+    } else {
+      futex_nap(word_, awaited, deadline, kPatience, kPatientSleeper);
+    }
     waiters = FUTEX_WAITERS;
     seen = word_.load(std::memory_order_relaxed);
   }
+}
+
+// Whether this thread is the one that others give way to. One at a time.
+bool RobustMutex::hurry() noexcept {
+  std::uint32_t nobody = 0;
+  return hurried_.compare_exchange_strong(nobody, self.tid, std::memory_order_relaxed) || nobody == self.tid;
+}
+
+void RobustMutex::stop_hurrying() noexcept {
+  if (held()) given_way_ = 0;
+  hurried_.store(0, std::memory_order_relaxed);
+  futex_wake(hurried_, kEverybody);
+}
+
+// Whom to give way to; 0: nobody, or one that does not come, being dead or stopped. The caller holds the lock.
+std::uint32_t RobustMutex::hurried_one() noexcept {
+  const std::uint32_t hurried = hurried_.load(std::memory_order_relaxed);
+  if (hurried == 0 || ++given_way_ <= kMostGivenWay) return hurried;
+  given_way_ = 0;
+  hurried_.store(0, std::memory_order_relaxed);
+  return 0;
 }
 
 Status RobustMutex::release() noexcept {
   if (!held()) return locked() ? Status::kNotOwner : Status::kOverRelease;
   const Pending pending(&next_);
   delist();
-  if ((word_.exchange(0, std::memory_order_release) & FUTEX_WAITERS) != 0) futex_wake(word_, 1);
+  const std::uint32_t hurried = hurried_one();
+  const std::uint32_t seen = word_.exchange(0, std::memory_order_release);
+  // From here on the memory may be another's: only the kernel touches it.
+  if ((seen & FUTEX_WAITERS) != 0 && (hurried == 0 || futex_wake(word_, 1, kHurriedSleeper) == 0)) {
+    futex_wake(word_, 1);
+  }
+  if (hurried != 0) [[unlikely]]
+    futex_nap(hurried_, hurried, Deadline::after(kGivingWay));
   return Status::kOk;
 }
 

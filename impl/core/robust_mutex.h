@@ -18,9 +18,10 @@ namespace crucible {
 /// use; where it does not, construction of a lock throws std::system_error (ENOTSUP).
 ///
 /// Taking and releasing it uncontended is two atomic operations and no system call. Sleeping waiters look every 50 ms
-/// whether a wake-up was lost with a process that was killed. Not for signal handlers. The kernel follows 2,048
-/// entries; a thread that already holds kMostHeld gets std::system_error (EAGAIN) instead of one more. The memory must
-/// stay mapped while a thread of this process holds it.
+/// whether a wake-up was lost with a process that was killed. The lock goes to whoever comes first, which is the
+/// quickest way, until a waiter has waited 20 ms: from then on those who release it wait until that one has it. Not for
+/// signal handlers. The kernel follows 2,048 entries; a thread that already holds kMostHeld gets std::system_error
+/// (EAGAIN) instead of one more. The memory must stay mapped while a thread of this process holds it.
 class RobustMutex {
  public:
   static constexpr unsigned kMostHeld = 2'000;
@@ -53,13 +54,18 @@ class RobustMutex {
 
  private:
   Status take_slowly(std::uint32_t seen, Deadline deadline, AtDeath at_death) noexcept;
+  bool hurry() noexcept;
+  void stop_hurrying() noexcept;
+  std::uint32_t hurried_one() noexcept;
   void enlist() noexcept;
   void delist() noexcept;
   static bool links_as_the_library() noexcept;
 
   // As pthread_mutex_t has them. What the kernel knows: a thread's id, FUTEX_WAITERS, FUTEX_OWNER_DIED.
   std::atomic<std::uint32_t> word_ = 0;
-  std::uint32_t unused_[5] = {};
+  std::atomic<std::uint32_t> hurried_ = 0;  // the thread that has waited too long, to which others give way
+  std::uint32_t given_way_ = 0;             // so often in vain; the owner's
+  std::uint32_t unused_[3] = {};
   // Of the owner's list: addresses in the owner's process, and of `next_` members, not of objects.
   void* previous_ = nullptr;
   void* next_ = nullptr;

@@ -10,8 +10,10 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -22,6 +24,7 @@ namespace {
 
 constexpr std::string_view kPublic = "crucible.";
 constexpr std::string_view kPrivate = "crucible~";  // what is not whole yet
+constexpr int kLooks = 3;
 
 std::string folder_of(std::string_view prefix, std::string_view rest) {
   std::string path(SharedName::kDirectory);
@@ -168,12 +171,16 @@ bool SharedName::take(bool writable) {
 
 void SharedName::publish() {
   const std::string folder = folder_of(kPublic, name_);
+  int looks = 0;
   while (::rename(folder_.c_str(), folder.c_str()) != 0) {  // takes the place of an empty directory too
     const bool is_taken = errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR || errno == EPERM;
     if (!is_taken) throw_errno("rename");
-    if ((errno == ENOTEMPTY || errno == EEXIST) && clear(folder)) continue;
+    const bool is_object = errno == ENOTEMPTY || errno == EEXIST;
+    if (is_object && clear(folder)) continue;
     if (errno == EMFILE || errno == ENFILE) throw_errno("open");
-    throw Exists("shared memory: " + name_);
+    if (!is_object || ++looks == kLooks) throw Exists("shared memory: " + name_);
+    // Who is about to remove a dead one is taken for its user meanwhile.
+    std::this_thread::sleep_for(std::chrono::microseconds(300));
   }
   folder_ = folder;
 }

@@ -110,10 +110,6 @@ class Guard {
         lock_(own_.get()) {}
 
   L& get() const noexcept { return *lock_; }
-  /// Of an own, named one.
-  void unlink() const {
-    if (own_) own_->unlink();
-  }
 
  private:
   static constexpr const char* kSuffix = ".lock";

@@ -89,10 +89,6 @@ class Value {
   }
 
   std::string name() const { return value_.name(); }
-  void unlink() const {
-    value_.unlink();
-    lock_.unlink();
-  }
 
  private:
   using ByName = detail::ByName;

@@ -22,7 +22,8 @@ struct PosixPipe : HasDoor<PosixPipe> {
                                          .max_message_bytes = PosixPipeConnection::kMaxMessage,
                                          .storage_bytes = 32 * 1024};
   using Connection = PosixPipeConnection;
-  static constexpr Capabilities kQueue = {.outlives_sender = true,
+  static constexpr Capabilities kQueue = {.local_names = true,
+                                          .outlives_sender = true,
                                           .total_order = true,
                                           .max_message_bytes = PosixPipeQueue::kMaxMessage,
                                           .storage_bytes = 16 * 1024};

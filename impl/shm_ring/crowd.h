@@ -59,12 +59,17 @@ class CrowdWaiting {
  public:
   explicit CrowdWaiting(WaitStrategy strategy) noexcept : strategy_(strategy) {}
 
+  /// Said behind a wait that no more than one change came of: to fall back was no good, as between two who answer each
+  /// other, and is not tried again for a while.
+  void was_in_vain() noexcept {
+    if (chases_.load(std::memory_order_relaxed) >= kChases) chases_.store(-kRest, std::memory_order_relaxed);
+  }
   /// kOk: `ready()`. kTimeout: the deadline passed, and it was not. kClosed.
   template <class Ready>
   Status until(Crowd& crowd, Deadline deadline, const std::atomic<bool>& closed, Ready ready) noexcept {
     if (deadline.is_immediate()) return ready() ? Status::kOk : Status::kTimeout;
     const auto over = [&] { return ready() || closed.load(std::memory_order_relaxed); };
-    bool is_over = false;
+    bool is_over = strategy_ != WaitStrategy::kBlock && glance(over);
     if (strategy_ == WaitStrategy::kSpin) {
       while (!is_over && !deadline.has_passed()) is_over = look(over);
     } else {
@@ -80,9 +85,30 @@ class CrowdWaiting {
   }
 
  private:
+  static constexpr int kGlances = 16;
+  static constexpr std::int32_t kChases = 8;
+  static constexpr std::int32_t kRest = 256;
+  static constexpr int kLinger = 64;  // about 1 us
   static constexpr int kLooks = 64;
   static constexpr std::chrono::microseconds kLongLook{50};  // what waking a process on another CPU may take
 
+  // Whoever is right behind the other end takes from it, with every look, the very line that it is working on. Is each
+  // wait over almost at once, one falls back a little instead and finds many changes at the next look.
+  template <class Over>
+  bool glance(Over& over) noexcept {
+    const std::int32_t chases = chases_.load(std::memory_order_relaxed);
+    const bool lingers = chases >= kChases;
+    for (int i = 0; lingers && i < kLinger; ++i) relax();
+    for (int i = 0; i < kGlances; ++i) {
+      if (over()) {
+        if (!lingers) chases_.store(chases + 1, std::memory_order_relaxed);
+        return true;
+      }
+      relax();
+    }
+    if (chases > 0) chases_.store(0, std::memory_order_relaxed);
+    return false;
+  }
   template <class Over>
   static bool look(Over& over) noexcept {
     for (int i = 0; i < kLooks; ++i) {
@@ -109,6 +135,7 @@ class CrowdWaiting {
 
   const WaitStrategy strategy_;
   std::atomic<std::uint32_t> misses_ = 0;  ///< as Patience, for several threads
+  std::atomic<std::int32_t> chases_ = 0;   ///< waits in a row that were over almost at once
 };
 
 }  // namespace crucible::shm_ring

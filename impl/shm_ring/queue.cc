@@ -9,6 +9,8 @@
 #include <optional>
 #include <thread>
 
+#include "core/liveness.h"
+
 namespace crucible {
 
 using shm_ring::Blocks;
@@ -66,6 +68,9 @@ std::unique_ptr<Queue> ShmRingQueue::open(const std::string& address, const Queu
 
 std::unique_ptr<ShmRingQueue> ShmRingQueue::adopt(Fd descriptor, const QueueOptions& options) {
   std::unique_ptr<QueueMemory> memory = QueueMemory::map(descriptor.get());
+  if (memory->header().pids != pid_namespace()) {
+    throw Unsupported("open: the queue was created in another pid namespace, where deaths cannot be told");
+  }
   return std::unique_ptr<ShmRingQueue>(
       new ShmRingQueue(std::move(descriptor), std::move(memory), options.wait.value_or(WaitStrategy::kAdaptive)));
 }
@@ -101,8 +106,8 @@ Status ShmRingQueue::enter_tail(Deadline deadline) {
   return Status::kOk;
 }
 
-Status ShmRingQueue::await_room(std::uint32_t grains, Deadline deadline) {
-  return putting_.until(header_.putters, deadline, closed_, [&] { return ring_.seems_to_have_room(grains); });
+Status ShmRingQueue::await_room(Word record, Deadline deadline) {
+  return putting_.until(header_.putters, deadline, closed_, [&] { return ring_.seems_to_have_room(record); });
 }
 
 Status ShmRingQueue::put_slowly(ByteView message, Deadline deadline) {
@@ -111,6 +116,7 @@ Status ShmRingQueue::put_slowly(ByteView message, Deadline deadline) {
   if (stay.is_late()) return Status::kClosed;
   const Status status =
       message.size() <= ring_.longest_here() ? put_here(message, deadline) : put_block(message, deadline);
+  if (status == Status::kOk && !ring_.seems_to_have_room(Word(Word::kHere, message.size()))) putting_.was_in_vain();
   // Whoever was called for the room that there is calls the next one.
   if (header_.putters.is_asleep() && ring_.is_roomy()) header_.putters.call_one();
   return status;
@@ -120,11 +126,11 @@ Status ShmRingQueue::put_here(ByteView message, Deadline deadline) {
   const Word record(Word::kHere, message.size());
   while (true) {
     if (const Status status = enter_tail(deadline); status != Status::kOk) return status;
-    const bool fits = ring_.has_room(record.grains());
+    const bool fits = ring_.has_room(record);
     if (fits) write(message, record);
     tail_.leave();
     if (fits) break;
-    if (const Status status = await_room(record.grains(), deadline); status != Status::kOk) return status;
+    if (const Status status = await_room(record, deadline); status != Status::kOk) return status;
   }
   call_getter();
   return Status::kOk;
@@ -148,13 +154,13 @@ Status ShmRingQueue::put_block(ByteView message, Deadline deadline) {
 }
 
 Status ShmRingQueue::reserve(std::uint32_t chunks, std::uint32_t& first, Deadline deadline) {
-  const std::uint32_t grains = Word(Word::kBlock, 0).grains();
+  const Word record(Word::kBlock, 0);
   while (true) {
     if (const Status status = enter_tail(deadline); status != Status::kOk) return status;
     {
       const Hold hold(tail_);
       // Asked now, lest a long message be copied in vain; nobody promises that it will still be so.
-      if (ring_.has_room(grains)) {
+      if (ring_.has_room(record)) {
         const std::uint64_t identity = shm_ring::require_own_identity();
         std::optional<std::uint32_t> found = blocks_.find(chunks);
         if (!found && blocks_.reap(ring_)) found = blocks_.find(chunks);
@@ -169,7 +175,7 @@ Status ShmRingQueue::reserve(std::uint32_t chunks, std::uint32_t& first, Deadlin
     const bool is_soon = !deadline.is_never() && deadline.left() <= shm_ring::Crowd::kLongestNap;
     const Deadline soon = is_soon ? deadline : Deadline::after(shm_ring::Crowd::kLongestNap);
     const Status status = putting_.until(header_.putters, soon, closed_, [&] {
-      return ring_.seems_to_have_room(grains) && blocks_.find(chunks).has_value();
+      return ring_.seems_to_have_room(record) && blocks_.find(chunks).has_value();
     });
     if (status == Status::kClosed || (status == Status::kTimeout && deadline.has_passed())) return status;
   }
@@ -180,15 +186,15 @@ Status ShmRingQueue::put_record(Word record, std::uint32_t first, Deadline deadl
     if (const Status status = enter_tail(deadline); status != Status::kOk) return status;
     {
       const Hold hold(tail_);
-      if (ring_.has_room(record.grains())) {
+      if (ring_.has_room(record)) {
         const std::uint64_t place = first;
-        std::memcpy(ring_.payload_at_tail(), &place, sizeof place);
+        std::memcpy(ring_.payload_at_tail(record), &place, sizeof place);
         blocks_.enqueue(first, ring_.tail(), shm_ring::require_own_identity());
         ring_.commit(record);
         return Status::kOk;
       }
     }
-    if (const Status status = await_room(record.grains(), deadline); status != Status::kOk) return status;
+    if (const Status status = await_room(record, deadline); status != Status::kOk) return status;
   }
 }
 
@@ -209,7 +215,7 @@ Status ShmRingQueue::put_many(std::span<const ByteView> messages, std::size_t& p
       const Hold hold(tail_);
       for (; put < messages.size() && messages[put].size() <= ring_.longest_here(); ++put) {
         const Word record(Word::kHere, messages[put].size());
-        if (!ring_.has_room(record.grains())) break;
+        if (!ring_.has_room(record)) break;
         write(messages[put], record);
       }
     }

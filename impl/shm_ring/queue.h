@@ -37,7 +37,7 @@ class ShmRingQueue final : public Queue {
       if (tail_.try_enter(identity)) [[likely]] {
         if (tail_.changes_hands(identity ^ salt_)) [[unlikely]]
           ring_.forget();
-        const bool fits = ring_.has_room(record.grains());
+        const bool fits = ring_.has_room(record);
         if (fits) [[likely]]
           write(message, record);
         tail_.leave();
@@ -109,9 +109,9 @@ class ShmRingQueue final : public Queue {
   Status reserve(std::uint32_t chunks, std::uint32_t& first, Deadline deadline);
   Status put_record(Word record, std::uint32_t first, Deadline deadline);
   Status enter_tail(Deadline deadline);
-  Status await_room(std::uint32_t grains, Deadline deadline);
+  Status await_room(Word record, Deadline deadline);
   void write(ByteView message, Word record) noexcept {
-    shm_ring::copy(ring_.payload_at_tail(), message.data(), message.size());
+    shm_ring::copy(ring_.payload_at_tail(record), message.data(), message.size());
     ring_.commit(record);
   }
   /// Behind what was put.

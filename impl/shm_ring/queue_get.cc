@@ -48,8 +48,11 @@ Status ShmRingQueue::get_slowly(Destination& to, Deadline deadline) {
   }
   if (block) status = read_block(*block, record.word.length(), to);
   call_putter();
-  // Whoever was called for the messages that there are calls the next one.
-  if (header_.getters.is_asleep() && !ring_.seems_empty()) header_.getters.call_one();
+  if (ring_.seems_empty()) {
+    getting_.was_in_vain();
+  } else if (header_.getters.is_asleep()) {  // whoever was called for the messages that there are calls the next one
+    header_.getters.call_one();
+  }
   return status;
 }
 
@@ -90,7 +93,7 @@ Status ShmRingQueue::get_many(std::vector<Bytes>& messages, std::size_t most, De
       Bytes& message = messages[got];
       message.resize(record.word.length());
       shm_ring::copy(message.data(), ring_.payload(record), message.size());
-      place = place.after(record.word.grains());
+      place = shm_ring::QueueRing::behind(record);
     }
     if (got > 0) ring_.take_up_to(place);
   }
@@ -124,7 +127,7 @@ Status ShmRingQueue::count(std::size_t& count) {
 Status ShmRingQueue::check_full(bool& is_full) {
   if (closed()) return Status::kClosed;
   settle_tail();
-  is_full = !ring_.seems_to_have_room(Word(Word::kHere, 1).grains());
+  is_full = !ring_.seems_to_have_room(Word(Word::kHere, 1));
   return Status::kOk;
 }
 

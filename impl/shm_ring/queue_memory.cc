@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "api/status.h"
+#include "core/liveness.h"
 
 namespace crucible::shm_ring {
 namespace {
@@ -85,6 +86,7 @@ Fd QueueMemory::create(const QueueShape& shape) {
   header.usual_chunks = shape.usual_chunks;
   header.maxsize = shape.maxsize;
   header.joinable = shape.joinable ? 1 : 0;
+  header.pids = pid_namespace();
   header.tail.place = Place(kFirstGrain, kFirstCount).raw();
   header.head.place = Place(kFirstGrain, kFirstCount).raw();
   header.done = kFirstCount;

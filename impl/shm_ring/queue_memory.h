@@ -48,8 +48,9 @@ struct QueueHeader {
   std::uint64_t usual_chunks;  ///< as many are used at a time, more only by a message that is alone
   std::uint64_t maxsize;
   std::uint64_t joinable;
-  QueueEnd tail;  ///< where messages are put
-  QueueEnd head;  ///< where they are taken
+  std::uint64_t pids;  ///< the pid_namespace() of its users
+  QueueEnd tail;       ///< where messages are put
+  QueueEnd head;       ///< where they are taken
   Crowd getters;
   Crowd putters;
   Crowd joiners;

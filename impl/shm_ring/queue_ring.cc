@@ -14,7 +14,7 @@ void QueueRing::repair_tail() noexcept {
   for (std::uint32_t steps = 0; steps < grains_; ++steps) {
     const QueueWord found(word(place.grain()).load(std::memory_order_relaxed));
     if (found.raw() == 0) break;
-    place = place.after(found.grains());
+    place = place.after(found.grains(place.grain()));
   }
   header_->tail.place.store(place.raw(), std::memory_order_release);
   forget();

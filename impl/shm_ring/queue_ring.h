@@ -26,11 +26,20 @@ class QueueWord {
   constexpr std::uint64_t raw() const noexcept { return raw_; }
   constexpr auto kind() const noexcept { return static_cast<Kind>(raw_ >> 56U); }
   constexpr std::uint64_t length() const noexcept { return raw_ & ((std::uint64_t{1} << 56U) - 1); }
-  /// Of the whole record, in grains.
-  constexpr std::uint32_t grains() const noexcept {
-    const std::uint64_t payload = kind() == kHere ? length() : sizeof raw_;
-    return static_cast<std::uint32_t>((sizeof raw_ + payload + QueueMemory::kGrain - 1) / QueueMemory::kGrain);
+  constexpr bool is_near() const noexcept { return kind() != kHere || length() <= kLongestNear; }
+  /// How far behind the record's beginning, which is at that grain, the payload is. What is long begins a line.
+  constexpr std::size_t payload(std::uint32_t grain) const noexcept {
+    if (is_near()) return sizeof raw_;
+    return kLine - grain % kGrainsPerLine * QueueMemory::kGrain;
   }
+  /// Of the whole record, in grains.
+  constexpr std::uint32_t grains(std::uint32_t grain) const noexcept {
+    const std::size_t bytes = payload(grain) + (kind() == kHere ? length() : sizeof raw_);
+    return static_cast<std::uint32_t>((bytes + QueueMemory::kGrain - 1) / QueueMemory::kGrain);
+  }
+
+  static constexpr std::uint64_t kLongestNear = 248;
+  static constexpr std::uint32_t kGrainsPerLine = kLine / QueueMemory::kGrain;
 
  private:
   std::uint64_t raw_;
@@ -38,8 +47,7 @@ class QueueWord {
 
 /// memcpy(3), without a call for what is short.
 inline void copy(std::byte* to, const std::byte* from, std::size_t size) noexcept {
-  constexpr std::size_t kLongestNear = 248;
-  if (size <= kLongestNear) [[likely]] {
+  if (size <= QueueWord::kLongestNear) [[likely]] {
     copy_near(to, from, size);
   } else {
     std::memcpy(to, from, size);
@@ -61,9 +69,10 @@ class QueueRing {
 
   // --- In the tail's role --------------------------------------------------------------------------------
 
-  /// Whether there is room for a record of so many grains and for one more message.
-  bool has_room(std::uint32_t grains) noexcept {
+  /// Whether there is room for that record and for one more message.
+  bool has_room(QueueWord record) noexcept {
     const Place at(header_->tail.place.load(std::memory_order_relaxed));
+    const std::uint32_t grains = record.grains(at.grain());
     if (fits(at, grains)) [[likely]]
       return true;
     // Acquire: what a consumer read there it has read before we write.
@@ -71,13 +80,15 @@ class QueueRing {
     limit_ = Place(head.grain() + grains_, head.count() + most_);
     return fits(at, grains);
   }
-  std::byte* payload_at_tail() const noexcept {
-    return at(Place(header_->tail.place.load(std::memory_order_relaxed)).grain()) + sizeof(std::uint64_t);
+  /// Where its payload goes.
+  std::byte* payload_at_tail(QueueWord record) const noexcept {
+    const std::uint32_t grain = Place(header_->tail.place.load(std::memory_order_relaxed)).grain();
+    return at(grain) + record.payload(grain);
   }
   /// Makes the record whose payload was written at the tail the next one. There is room for it.
   void commit(QueueWord record) noexcept {
     const Place place(header_->tail.place.load(std::memory_order_relaxed));
-    const Place next = place.after(record.grains());
+    const Place next = place.after(record.grains(place.grain()));
     // Before it can be reached the place of the record after it must read "none", whatever an earlier lap left there.
     if (cleared_from(next.grain()) < kTerminator) [[unlikely]] {
       word(next.grain()).store(0, std::memory_order_relaxed);
@@ -85,7 +96,7 @@ class QueueRing {
     }
     word(place.grain()).store(record.raw(), std::memory_order_release);
     header_->tail.place.store(next.raw(), std::memory_order_release);
-    if (cleared_from(next.grain()) < kClearedAhead) clear_ahead(next.grain());
+    if (cleared_from(next.grain()) < kClearedAhead && record.is_near()) clear_ahead(next.grain());
   }
   /// Another process was here since: nothing that was remembered holds.
   void forget() noexcept;
@@ -110,19 +121,23 @@ class QueueRing {
     return found.raw() != 0;
   }
   const std::byte* payload(const Record& record) const noexcept {
-    return at(record.place.grain()) + sizeof(std::uint64_t);
+    return at(record.place.grain()) + record.word.payload(record.place.grain());
   }
   /// The message is the caller's from here on, its memory the producers'.
-  void take(const Record& record) noexcept { take_up_to(record.place.after(record.word.grains())); }
+  void take(const Record& record) noexcept { take_up_to(behind(record)); }
+  static Place behind(const Record& record) noexcept {
+    return record.place.after(record.word.grains(record.place.grain()));
+  }
   void take_up_to(Place place) noexcept { header_->head.place.store(place.raw(), std::memory_order_release); }
 
   // --- Anybody: true at some moment ----------------------------------------------------------------------
 
   bool seems_empty() const noexcept { return word(head().grain()).load(std::memory_order_relaxed) == 0; }
-  bool seems_to_have_room(std::uint32_t grains) const noexcept {
+  bool seems_to_have_room(QueueWord record) const noexcept {
     const Place first = head();
     const Place last = tail();
-    return last.grain() - first.grain() + grains + kTerminator <= grains_ && last.count() - first.count() < most_;
+    return last.grain() - first.grain() + record.grains(last.grain()) + kTerminator <= grains_ &&
+           last.count() - first.count() < most_;
   }
   /// So much room that it is worth waking somebody who waits for some: a quarter of either bound.
   bool is_roomy() const noexcept {

@@ -23,7 +23,8 @@ struct UnixSocket : HasDoor<UnixSocket> {
                                          .max_message_bytes = UnixSocketConnection::kMaxMessage,
                                          .storage_bytes = 16 * 1024};
   using Connection = UnixSocketConnection;
-  static constexpr Capabilities kQueue = {.outlives_sender = true,
+  static constexpr Capabilities kQueue = {.local_names = true,
+                                          .outlives_sender = true,
                                           .total_order = true,
                                           .survives_kill = true,
                                           .max_message_bytes = UnixSocketQueue::kMaxMessage,

@@ -1,5 +1,6 @@
 #include "unix_socket/queue.h"
 
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -124,7 +125,7 @@ std::size_t UnixSocketQueue::send_packets(std::span<const Header> headers, std::
     sent = sendmmsg(out(), packets.data(), static_cast<unsigned>(headers.size()), kFlags);
   }
   if (sent >= 0) return static_cast<std::size_t>(sent);
-  if (errno != EAGAIN && errno != EINTR) throw_errno("send");
+  if (errno != EAGAIN) throw_errno("send");  // what does not wait is not interrupted
   return 0;
 }
 
@@ -147,7 +148,7 @@ bool UnixSocketQueue::send_beside(const Header& header, ByteView /*message*/, co
   iovec part = {const_cast<Header*>(&header), kHeader};
   const int file = prepared.get();
   if (send_with_descriptors(out(), {&part, 1}, {&file, 1}, MSG_DONTWAIT) >= 0) return true;
-  if (errno != EAGAIN && errno != EINTR && errno != ETOOMANYREFS) throw_errno("sendmsg");
+  if (errno != EAGAIN && errno != ETOOMANYREFS) throw_errno("sendmsg");
   return false;
 }
 
@@ -158,6 +159,17 @@ bool UnixSocketQueue::is_full() {
 }
 
 Status UnixSocketQueue::await_storage(Deadline deadline) { return await_events(out(), POLLOUT, deadline, gate_); }
+
+// A file that finds the descriptor table full is lost with its message.
+void UnixSocketQueue::require_room_for_file() {
+  const Fd probe(::fcntl(in(), F_DUPFD_CLOEXEC, 0));
+  if (probe) return;
+  const int error = errno;
+  Header first = {};
+  if (!peek_first(first) || (first.length & kBeside) == 0) return;
+  errno = error;
+  throw_errno("recvmsg");
+}
 
 // --- Receiving ---------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ class UnixSocketQueue final : public PacketQueue {
   Fd prepare_beside(ByteView message) override;
   bool send_beside(const Header& header, ByteView message, const Fd& prepared) override;
   void take_beside(const Packet& packet, ByteSpan to) override;
+  void require_room_for_file() override;
   Received receive_packet(Packet& packet, ByteSpan direct, bool wait) override;
   std::size_t receive_packets(std::span<Packet> packets) override;
   bool peek_first(Header& header) override;

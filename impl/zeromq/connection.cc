@@ -341,10 +341,14 @@ void ZeromqConnection::attach_receiver() {
   if (listener < 0) throw_errno("fcntl(F_DUPFD_CLOEXEC)");
   socket.set(ZMQ_USE_FD, listener);
   socket.bind(own_endpoint(transport_, listener_, own_));
-  listener_.reset();
   in_descriptor_ = socket.descriptor();
+  if (wakers_) {
+    epoll_event event = {.events = EPOLLIN, .data = {}};
+    epoll_ctl(wakers_.get(), EPOLL_CTL_DEL, listener_.get(), nullptr);
+    if (epoll_ctl(wakers_.get(), EPOLL_CTL_ADD, in_descriptor_, &event) != 0) throw_errno("epoll_ctl");
+  }
+  listener_.reset();
   in_ = std::move(socket);
-  wakers_.reset();
   tether_.say_attached();
 }
 

@@ -1,7 +1,8 @@
 """Runs the conformance binaries and turns their XML into verdicts per clause and subject.
 
-A subject is a mechanism in all its variants (connections made by a named door, spinning, ...), or, for tests that
-concern no mechanism, what their binary tests: 'process', 'codec'.
+A subject is a mechanism in all its variants (connections made by a named door, spinning, ...), one form of a
+mechanism's queue in all of its own, or, for tests that concern no mechanism, what their binary tests: 'process',
+'codec'.
 """
 import dataclasses
 import os
@@ -19,6 +20,9 @@ DEFAULT_VARIANT = "default"
 FEWEST_IN_A_SHARD = 10
 _CLAUSE_OF_TEST = re.compile(r"([A-Z]+[0-9]+)_")
 _SKIP = re.compile(r"MAY\((\w+)\):\s*(.*)", re.DOTALL)
+# Of its tests each form of a mechanism is a subject of its own.
+_QUEUES = "queue_test"
+_COMPOSED = "composed"
 # How a test says that this machine, and not the mechanism, is why it did not run.
 _NEEDS = "needs "
 _WORST_FIRST = ("failed", "passed", "skipped", "not run")
@@ -113,14 +117,23 @@ def run(build_dir, raw_dir, gtest_filter, planned_s, tick=None, at_once=None):
     return parts
 
 
+def queue_subject(mechanism, form):
+    return f"{mechanism}, {form} queue"
+
+
 def _test(binary, mechanisms, suite, test, verdict="not run", message=""):
-    """`Pipe.P6_.../unix_socket_named` is about unix_socket, its variant `named`."""
+    """`Pipe.P6_.../unix_socket_named` is about unix_socket, its variant `named`; `QueueBasic.Q1_.../
+    unix_socket_composed_named` about its composed queue, in the same variant."""
     suffix = test.rpartition("/")[2] if "/" in test else ""
     about = [name for name in mechanisms if suffix == name or suffix.startswith(name + "_")]
     mechanism = max(about, key=len, default=None)
     clause = _CLAUSE_OF_TEST.match(test)
-    return Test(mechanism or binary.removesuffix("_test"), clause and clause[1], f"{suite}.{test}", verdict, message,
-                suffix[len(mechanism) + 1:] or DEFAULT_VARIANT if mechanism else DEFAULT_VARIANT)
+    subject, variant = mechanism or binary.removesuffix("_test"), suffix[len(mechanism) + 1:] if mechanism else ""
+    if mechanism and binary == _QUEUES:
+        composed = variant.split("_")[0] == _COMPOSED
+        subject = queue_subject(mechanism, _COMPOSED if composed else "native")
+        variant = variant[len(_COMPOSED) + 1:] if composed else variant
+    return Test(subject, clause and clause[1], f"{suite}.{test}", verdict, message, variant or DEFAULT_VARIANT)
 
 
 def listed(build_dir, binary, mechanisms):
@@ -248,14 +261,29 @@ def broken_suite(conformance, binary, reason):
 _LOCKS = ("lock", "rlock", "semaphore")
 
 
+def entry_of(results, record):
+    """The verdicts on the subject that a mechanism's record is about; None where it was not checked."""
+    of_queue = record["primitive"] == "queue"
+    subject = queue_subject(record["name"], record.get("form", "native")) if of_queue else record["name"]
+    return results["conformance"].get(subject)
+
+
 def standing(results, record):
     """'passed', 'failed' or 'unchecked': whether the numbers of this record may be shown as valid.
 
     A limit or a peer answers to no clause. A record of Process stands with its suite; one of a mechanism needs that
-    mechanism's verdicts, and that the suite of its primitive came to an end.
+    mechanism's verdicts, and that the suite of its primitive came to an end; one of a queue those of its form, and of
+    the connections that it is composed of.
     """
     if record["role"] != "mechanism":
         return "passed"
+    if record["primitive"] == "queue":
+        own = entry_of(results, record)
+        below = [record["name"]] if record.get("form") == _COMPOSED else []
+        others = (results["conformance"].get(key) for key in (*below, "queue"))
+        if any(entry and entry["failed"] for entry in (own, *others)):
+            return "failed"
+        return "passed" if own and own["must_passed"] else "unchecked"
     keys = (record["name"], record["primitive"])
     if record["primitive"] == "sync":
         keys = ("lock" if record["name"] in _LOCKS else "sync",)

@@ -30,7 +30,7 @@ def conformance(results):
                           ([results["run"]["example"]] if "example" in results["run"] else [])
                           + ["Clauses of conformance/SPEC.md, checked on the same build as the numbers; "
                              + summary.tests_run(results), summary.machine(results)],
-                          [legend], left=1.5, right=0.2)
+                          [legend], left=2.1, right=0.2)
     axis = canvas.axes[0][0]
     axis.set_axis_off()
     axis.set_xlim(-0.6, across - 0.4)

@@ -102,7 +102,7 @@ def ratio(record):
 
 def clause_count(results, record):
     """'61/61', with what stands against the numbers beside it."""
-    entry = results["conformance"].get(record["name"])
+    entry = conformance.entry_of(results, record)
     standing = conformance.standing(results, record)
     if entry is None:
         return "not checked" if standing == "unchecked" else "FAILED"

@@ -185,5 +185,26 @@ def capability_table(results):
     return ["", *table], rows if table else []
 
 
+# Of a queue; what else capabilities can say is about connections.
+_QUEUE_WORDS = {"unbounded": "never full", "outlives_sender": "what was put outlives its producer",
+                "total_order": "one order for all producers", "survives_kill": "any process may be killed"}
+_QUEUE_LIMITS = ("max_message_bytes", "storage_bytes")
+
+
+def queue_capability_table(results):
+    """(heads, rows): a line per form of each mechanism's queue, what it declares and how it was tested."""
+    heads = ["queue", *_QUEUE_WORDS.values(), *(key.replace("_", " ") for key in _QUEUE_LIMITS), "waits, default first",
+             "tested"]
+    rows = []
+    for name, row in results.get("mechanisms", {}).items():
+        for form, entry in row.get("queues", {}).items():
+            subject, declared = conformance.queue_subject(name, form), entry["capabilities"]
+            tested = results["conformance"].get(subject, {}).get("variants", [])
+            rows.append([subject, *("●" if declared.get(key) else "–" for key in _QUEUE_WORDS),
+                         *(_limit_words(declared.get(key)) for key in _QUEUE_LIMITS),
+                         ", ".join(entry["waits"]) or "in the kernel", ", ".join(tested) or "–"])
+    return heads, rows
+
+
 def _limit_words(count):
     return "–" if count is None else "no limit" if count >= 1 << 62 else text.size(count)

@@ -137,6 +137,15 @@ class Variants(unittest.TestCase):
             test = conformance._test("pipe_test", MECHANISMS, "Pipe", f"P1_X/{suffix}")
             self.assertEqual((test.subject, test.variant), expected)
 
+    def test_each_form_of_a_queue_is_a_subject(self):
+        for suffix, expected in (("posix_pipe", ("posix_pipe, native queue", "default")),
+                                 ("posix_pipe_spin", ("posix_pipe, native queue", "spin")),
+                                 ("zeromq_ipc_composed", ("zeromq_ipc, composed queue", "default")),
+                                 ("zeromq_ipc_ng_composed_named", ("zeromq_ipc_ng, composed queue", "named")),
+                                 ("0", ("queue", "default"))):
+            test = conformance._test("queue_test", MECHANISMS, "QueueBasic", f"Q1_X/{suffix}")
+            self.assertEqual((test.subject, test.variant), expected)
+
     def test_the_worst_verdict_counts_and_its_variant_is_named(self):
         entry = self.judge(("P1", "", "passed", ""), ("P1", "_spin", "failed", "x"), ("P1", "_named", "passed", ""))
         self.assertEqual((entry["failed"], entry["must_passed"], entry["must_total"]), (["P1"], 0, 1))
@@ -182,6 +191,18 @@ class Standing(unittest.TestCase):
         record = {"role": "mechanism", "primitive": "process", "name": "fork"}
         self.assertEqual(self.standing(record, process=(20, [])), "passed")
         self.assertEqual(self.standing(record, process=(20, ["X8"])), "failed")
+
+    def test_a_queue_needs_the_verdicts_on_its_form(self):
+        native = {"role": "mechanism", "primitive": "queue", "name": "posix_pipe", "form": "native"}
+        composed = {**native, "form": "composed"}
+        own, other = ("posix_pipe, native queue", "posix_pipe, composed queue")
+        self.assertEqual(self.standing(native, **{own: (9, [])}), "passed")
+        self.assertEqual(self.standing(native, **{own: (9, ["Q9"])}), "failed")
+        self.assertEqual(self.standing(native, **{own: (9, []), other: (8, ["Q9"])}), "passed")
+        self.assertEqual(self.standing(native, posix_pipe=(60, [])), "unchecked")
+        self.assertEqual(self.standing(native, **{own: (9, []), "posix_pipe": (60, ["P6"])}), "passed")
+        self.assertEqual(self.standing(composed, **{other: (9, []), "posix_pipe": (60, ["P6"])}), "failed")
+        self.assertEqual(self.standing(composed, **{other: (9, []), "queue": (0, ["queue_test"])}), "failed")
 
     def test_limits_answer_to_no_clause(self):
         self.assertEqual(self.standing({"role": "limit", "primitive": "pipe", "name": "pipe_raw"}), "passed")

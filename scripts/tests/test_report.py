@@ -272,6 +272,17 @@ class Summary(Example):
         self.assertEqual(found["max message bytes"]["boost_ipc"], "4 MiB")
         self.assertEqual(found["tested"]["shm_ring"], "default, named, spin, block")
 
+    def test_each_form_of_a_queue_has_its_line(self):
+        row = support.mechanism_row("shm_ring")
+        results = {"mechanisms": {"shm_ring": row},
+                   "conformance": {"shm_ring, native queue": {"variants": ["default", "spin"]}}}
+        heads, rows = tables.queue_capability_table(results)
+        self.assertEqual([line[0] for line in rows], ["shm_ring, native queue", "shm_ring, composed queue"])
+        native = dict(zip(heads, rows[0]))
+        self.assertEqual((native["one order for all producers"], native["never full"]), ("●", "–"))
+        self.assertEqual((native["waits, default first"], native["tested"]),
+                         ("adaptive, spin, block", "default, spin"))
+
     def test_a_terminal_is_not_overrun(self):
         heads, rows = summary.headline(self.example)
         lines = summary.plain_table(heads, [row.cells for row in rows] * 3).splitlines()
