@@ -143,6 +143,7 @@ TEST_P(QueueJoin, Q13_OnlyAJoinableQueueCounts) {
   EXPECT_EQ(queue->task_done(), Status::kState);
   EXPECT_EQ(queue->join_until(Deadline::never()), Status::kState);
   EXPECT_THROW(queue->join(), StateError);
+  EXPECT_THROW(queue->done(), StateError);
   EXPECT_EQ(get_text(*queue), "x");
 }
 

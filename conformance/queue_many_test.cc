@@ -139,7 +139,7 @@ TEST_P(QueueMany, Q9_BatchesKeepEveryProducersOrder) {
 }
 
 TEST_P(QueueMany, Q35_AsManyMessagesWakeAsManyWhoWait) {
-  for (int round = 0; round < 5; ++round) {
+  for (int round = 0; round < 2; ++round) {
     const QueueHandle queue = make();
     const auto waiting = processes(4, [&](std::uint32_t /*i*/) { (void)get(*queue); });
     for (const auto& peer : waiting) await_blocked(peer->pid());
@@ -160,7 +160,7 @@ TEST_P(QueueMany, Q35_ABatchWakesAsManyAsItHas) {
 }
 
 TEST_P(QueueMany, Q35_AsMuchRoomWakesAsManyWhoWait) {
-  for (int round = 0; round < 5; ++round) {
+  for (int round = 0; round < 2; ++round) {
     const QueueHandle queue = make({.maxsize = 4});
     ASSERT_EQ(fill(*queue, 10, 4), 4U);
     const auto waiting = processes(4, [&](std::uint32_t /*i*/) { put(*queue, "late"); });

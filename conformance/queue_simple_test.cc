@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <type_traits>
 
@@ -45,6 +46,26 @@ TEST_P(QueueSimple, Q23_AGetWaitsForWhatAChildPuts) {
   queue.put("there");
   child.join();
   EXPECT_EQ(queue.get<std::string>(), "there and back");
+}
+
+// The user's door: what a context makes is of the mechanism's first form.
+TEST_P(QueueSimple, Q40_AContextMakesEveryKind) {
+  const Context ipc(mechanism());
+  const std::unique_ptr<Queue> queue = ipc.queue({.maxsize = 3});
+  EXPECT_EQ(queue->form(), mechanism().queues.front().name);
+  EXPECT_EQ(queue->maxsize(), 3U);
+  const std::unique_ptr<Queue> joinable = ipc.joinable_queue({.maxsize = 2});
+  EXPECT_EQ(joinable->maxsize(), 2U);
+  joinable->put(1);
+  EXPECT_FALSE(joinable->join_for(0s));
+  joinable->done();
+  joinable->join();
+  EXPECT_THROW(joinable->done(), BadArgument);
+  SimpleQueue simple = ipc.simple_queue();
+  EXPECT_EQ(simple.mechanism(), mechanism().name);
+  EXPECT_EQ(simple.form(), queue->form());
+  simple.put("x");
+  EXPECT_EQ(simple.get<std::string>(), "x");
 }
 
 TEST_P(QueueSimple, Q24_AClosedOneSaysSoAlthoughItWasNeverUsed) {

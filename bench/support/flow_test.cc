@@ -152,7 +152,7 @@ struct NoLock {
 };
 
 TEST(Contended, NoticesThatTwoHeldItAtOnce) {
-  Gang<Contended<NoLock>> gang(Contended(NoLock()), 4, {}, [](std::size_t) { return false; }, {});
+  Gang<Contended<NoLock>> gang(Contended<NoLock>(NoLock{}), 4, {}, [](std::size_t) { return false; }, {});
   const auto often = [&gang] {
     for (int block = 0; block < 50; ++block) (void)gang.run(20'000);
   };

@@ -24,6 +24,13 @@ const QueueForm& Context::default_queue() const {
   return mechanism_->queues.front();
 }
 
+std::unique_ptr<Queue> Context::joinable_queue(QueueOptions options) const {
+  options.joinable = true;
+  return queue(options);
+}
+
+SimpleQueue Context::simple_queue() const { return SimpleQueue(queue()); }
+
 Status send_connection(Connection& through, const Connection& end, Deadline deadline) {
   const Handle handle = end.handle();
   const Encoded message = encode(std::tuple(std::string(end.mechanism()), handle.state));

@@ -121,11 +121,8 @@ class Context {
     return default_queue().open(address, options, Deadline::never());
   }
   /// One that counts what is not yet done with: the same with QueueOptions::joinable.
-  std::unique_ptr<Queue> joinable_queue(QueueOptions options = {}) const {
-    options.joinable = true;
-    return queue(options);
-  }
-  SimpleQueue simple_queue() const { return SimpleQueue(queue()); }
+  std::unique_ptr<Queue> joinable_queue(QueueOptions options = {}) const;
+  SimpleQueue simple_queue() const;
   /// Null: the duration passed first.
   template <class R, class P>
   std::unique_ptr<Queue> open_queue_for(const std::string& address, std::chrono::duration<R, P> duration,

@@ -140,21 +140,13 @@ class Queue {
     return get_until<T>(Deadline::after(duration));
   }
   /// Throw Closed, Broken.
-  [[nodiscard]] std::size_t size() {
-    std::size_t messages = 0;
-    (void)finish(count(messages), "size");
-    return messages;
-  }
-  [[nodiscard]] bool empty() { return size() == 0; }
-  [[nodiscard]] bool full() {
-    bool is_full = false;
-    (void)finish(check_full(is_full), "full");
-    return is_full;
-  }
+  [[nodiscard]] std::size_t size();
+  [[nodiscard]] bool empty();
+  [[nodiscard]] bool full();
   /// Throws the exception of the status that task_done returns.
-  void done() { (void)finish(task_done(), "done"); }
+  void done();
   /// Throws the exception of the status that join_until returns.
-  void join() { (void)finish(join_until(Deadline::never()), "join"); }
+  void join();
   /// Whether everything is done with.
   template <class R, class P>
   [[nodiscard]] bool join_for(std::chrono::duration<R, P> duration) {

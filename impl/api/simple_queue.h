@@ -32,9 +32,9 @@ class SimpleQueue final {
     return queue_->get<T>();
   }
   /// Exact whenever nobody is inside a call. Throws Closed, Broken.
-  [[nodiscard]] bool empty() { return queue_->empty(); }
+  [[nodiscard]] bool empty();
   /// As Queue::close().
-  void close() noexcept { queue_->close(); }
+  void close() noexcept;
   [[nodiscard]] bool closed() const noexcept { return queue_->closed(); }
 
   const std::string& address() const noexcept { return queue_->address(); }

@@ -67,6 +67,8 @@ Handle PacketQueue::handle() const {
   return handle;
 }
 
+std::atomic<std::uint32_t>& PacketQueue::places() noexcept { return shared_.places; }
+
 std::vector<Fd> PacketQueue::own(const Handle& handle) {
   std::vector<Fd> descriptors;
   descriptors.reserve(handle.descriptors.size());

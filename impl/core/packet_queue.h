@@ -86,6 +86,9 @@ class PacketQueue : public Queue {
   static std::vector<Fd> own(const Handle& handle);
   int descriptor(std::size_t which) const noexcept { return descriptors_[which].get(); }
 
+  /// 32 bits for the mechanism, zero at first.
+  std::atomic<std::uint32_t>& places() noexcept;
+
   // --- The kernel object, by which a mechanism is told from others ----------------------------------------
 
   /// Most payload in one packet.

@@ -46,6 +46,8 @@ struct PacketQueue::Shared {
   alignas(64) std::atomic<std::uint64_t> done;
   std::atomic<std::uint32_t> all_done;  ///< counts
 
+  std::atomic<std::uint32_t> places;  ///< of the mechanism's own: one bit each, set while it is taken
+
   // Never changed.
   alignas(64) std::uint64_t maxsize;
   std::uint64_t most_beside;

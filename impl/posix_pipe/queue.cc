@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -128,23 +129,42 @@ std::size_t PosixPipeQueue::send_packets(std::span<const Header> headers, std::s
 
 Fd PosixPipeQueue::prepare_beside(ByteView /*message*/) { return {}; }
 
-// Only who has the lock adds packets: what is not full stays so. Until its packet is sent nobody knows of the bytes.
+// Where a message lies in the file. Fresh pages cost several times as much as the message's two copies.
+std::uint64_t PosixPipeQueue::take_place(ByteView message, std::uint64_t beside) {
+  const std::uint32_t taken = places().load(std::memory_order_relaxed);
+  const auto free = static_cast<unsigned>(std::countr_one(taken));
+  if (message.size() > kPlace || free >= kPlaces) return kPlaces * kPlace + beside;
+  places().fetch_or(1U << free, std::memory_order_acquire);  // only who has the lock takes one
+  return free * kPlace;
+}
+
+void PosixPipeQueue::leave_place(std::uint64_t at, std::uint64_t bytes) {
+  if (at < kPlaces * kPlace) {
+    places().fetch_and(~(1U << (at / kPlace)), std::memory_order_release);
+  } else {
+    drop_beside(at - kPlaces * kPlace, bytes);
+  }
+}
+
+// Until its packet is sent nobody knows of the bytes.
 bool PosixPipeQueue::send_beside(const Header& header, ByteView message, const Fd& /*prepared*/) {
   if (is_full()) return false;
+  const std::uint64_t at = take_place(message, header.beside);
   std::size_t done = 0;
   while (done < message.size()) {
-    const ssize_t count = ::pwrite(descriptor(kBesideFile), message.data() + done, message.size() - done,
-                                   static_cast<off_t>(header.beside + done));
+    const ssize_t count =
+        ::pwrite(descriptor(kBesideFile), message.data() + done, message.size() - done, static_cast<off_t>(at + done));
     if (count >= 0) {
       done += static_cast<std::size_t>(count);
     } else if (errno != EINTR) {
       const int error = errno;
-      drop_beside(header.beside, bytes_beside(message.size()));
+      leave_place(at, bytes_beside(message.size()));
       errno = error;
       throw_errno("pwrite(memfd)");
     }
   }
-  return send_packet(header, {});
+  // Only who has the lock adds packets: what was not full still is not.
+  return send_packet(header, std::as_bytes(std::span(&at, 1)));
 }
 
 bool PosixPipeQueue::is_full() {
@@ -171,6 +191,10 @@ PosixPipeQueue::Received PosixPipeQueue::receive(int from, Packet& packet, ByteS
   std::memcpy(&packet.header, spill.data(), kHeader);
   packet.direct = std::min(size - kHeader, direct.size());
   packet.spilled = ByteView(spill).subspan(kHeader, size - kHeader - packet.direct);
+  if ((packet.header.length & kBeside) != 0 && packet.direct > 0) {  // where it lies, and nothing for the caller
+    std::memcpy(spill.data() + kHeader, direct.data(), packet.direct);
+    packet.spilled = ByteView(spill).subspan(kHeader, std::exchange(packet.direct, 0));
+  }
   return Received::kPacket;
 }
 
@@ -189,10 +213,16 @@ std::size_t PosixPipeQueue::receive_packets(std::span<Packet> packets) {
 }
 
 void PosixPipeQueue::take_beside(const Packet& packet, ByteSpan to) {
+  std::uint64_t at = 0;
+  if (packet.spilled.size() != sizeof at) {
+    errno = EPROTO;
+    throw_errno("read");
+  }
+  std::memcpy(&at, packet.spilled.data(), sizeof at);
   std::size_t done = 0;
   while (done < to.size()) {
-    const ssize_t count = ::pread(descriptor(kBesideFile), to.data() + done, to.size() - done,
-                                  static_cast<off_t>(packet.header.beside + done));
+    const ssize_t count =
+        ::pread(descriptor(kBesideFile), to.data() + done, to.size() - done, static_cast<off_t>(at + done));
     if (count == 0) errno = EPROTO;
     if (count > 0) {
       done += static_cast<std::size_t>(count);
@@ -200,12 +230,12 @@ void PosixPipeQueue::take_beside(const Packet& packet, ByteSpan to) {
       throw_errno("pread(memfd)");
     }
   }
-  drop_beside(packet.header.beside, bytes_beside(to.size()));
+  leave_place(at, bytes_beside(to.size()));
 }
 
 void PosixPipeQueue::drop_beside(std::uint64_t beside, std::uint64_t bytes) {
-  while (fallocate(descriptor(kBesideFile), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(beside),
-                   static_cast<off_t>(bytes)) != 0) {
+  while (fallocate(descriptor(kBesideFile), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                   static_cast<off_t>(kPlaces * kPlace + beside), static_cast<off_t>(bytes)) != 0) {
     if (errno != EINTR) throw_errno("fallocate(FALLOC_FL_PUNCH_HOLE)");
   }
 }

@@ -27,6 +27,10 @@ class PosixPipeQueue final : public PacketQueue {
   /// The descriptors' order. A pipe cannot be asked not to wait for once, so its reading end is open in both modes.
   enum Which : std::size_t { kWaiting, kReading, kWriting, kBesideFile, kLookingIn, kLookingOut };
 
+  /// In the file: places whose pages are used again and again, for messages that fit one; behind them the others.
+  static constexpr std::uint64_t kPlace = 64 * 1024;
+  static constexpr std::uint64_t kPlaces = 16;
+
   using PacketQueue::PacketQueue;
   std::size_t part() const noexcept override { return kPacket - kHeader; }
   std::size_t send_packets(std::span<const Header> headers, std::span<const ByteView> payloads) override;
@@ -34,6 +38,8 @@ class PosixPipeQueue final : public PacketQueue {
   Fd prepare_beside(ByteView message) override;
   bool send_beside(const Header& header, ByteView message, const Fd& prepared) override;
   void take_beside(const Packet& packet, ByteSpan to) override;
+  std::uint64_t take_place(ByteView message, std::uint64_t beside);
+  void leave_place(std::uint64_t at, std::uint64_t bytes);
   void drop_beside(std::uint64_t beside, std::uint64_t bytes) override;
   Received receive(int descriptor, Packet& packet, ByteSpan direct, ByteSpan spill) const;
   Received receive_packet(Packet& packet, ByteSpan direct, bool wait) override;

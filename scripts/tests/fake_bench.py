@@ -27,7 +27,8 @@ PEERS = ("cpython", "boost_message_queue")
 LOCKS = ("uncontended", "handoff", "contended_2", "contended_4", "contended_8")
 WAKES = ("wake_2", "wake_4", "wake_8")
 MEETS = ("meet_2", "meet_4", "meet_8", "meet_16", "meet_32")
-SYNC = {"lock": LOCKS, "rlock": LOCKS, "semaphore": LOCKS, "condition": ("ping_pong",), "event": WAKES, "barrier": MEETS}
+SYNC = {"lock": LOCKS, "rlock": LOCKS, "semaphore": LOCKS, "condition": ("ping_pong",), "event": WAKES,
+        "barrier": MEETS}
 SYNC_PEERS = {**dict.fromkeys(("pthread_mutex", "pthread_mutex_robust", "boost_mutex", "sem_t", "boost_semaphore",
                                "cpython_lock", "cpython_rlock", "cpython_semaphore"), LOCKS),
               **dict.fromkeys(("pthread_cond", "boost_condition", "cpython_condition"), ("ping_pong",)),
@@ -123,7 +124,8 @@ def limit_name(workload, name, placement, form="native"):
 def record(case):
     primitive, workload, name, size, placement, wait, call, form = (case.split("/") + ["native"])[:8]
     size = int(size)
-    line = {"case": "/".join((case.split("/") + ["native"])[:8]), "primitive": primitive, "workload": workload, "role": "mechanism",
+    line = {"case": "/".join((case.split("/") + ["native"])[:8]), "primitive": primitive, "workload": workload,
+            "role": "mechanism",
             "name": name, "wait": wait, "placement": placement, "bytes": size, "processes": 2, "call": call,
             "form": form}
     if name in PEERS or name in SYNC_PEERS:
@@ -138,7 +140,8 @@ def record(case):
         return {**line, "unsupported": "declares no zero_copy"}
     generator = random.Random(zlib.crc32(case.encode()))
     stream = is_stream(workload)
-    base = 15.0 if workload == "uncontended" else 95000.0 if workload == "start_join" else (RATE_NS if stream else PLACEMENT_NS)[placement]
+    base = (RATE_NS if stream else PLACEMENT_NS)[placement]
+    base = {"uncontended": 15.0, "start_join": 95000.0}.get(workload, base)
     base *= 1.0 + 0.35 * (zlib.crc32(name.encode()) % 9)
     base *= 1 if stream and wait != "spin" else WAIT_FACTOR[wait]
     limit_ns = (base + size * (0.12 if stream else 0.25)) * (0.9 + 0.05 * (zlib.crc32(name.encode()) % 7))

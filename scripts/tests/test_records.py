@@ -213,8 +213,8 @@ class Targets(unittest.TestCase):
         self.assertIsNone(self.target(**sync, name="pthread_mutex", role="peer", workload="handoff"))
 
     def test_every_row_of_the_issue_is_there(self):
-        self.assertLessEqual({"R1", "R3", "R4", "T1", "T4", "T5", "K1", "K2", "K3", "K4", "B1", "B2", "Q1", "Q3", "Q4", "Q5", "S1",
-                              "S2"},
+        self.assertLessEqual({"R1", "R3", "R4", "T1", "T4", "T5", "K1", "K2", "K3", "K4", "B1", "B2", "Q1",
+                              "Q3", "Q4", "Q5", "S1", "S2"},
                              {target["id"] for target in targets.load()})
 
     def test_the_worst_cell_speaks_for_its_mechanism(self):
@@ -223,7 +223,7 @@ class Targets(unittest.TestCase):
         row = rows["K1", "posix_pipe"]
         worst = max(r["ratio_to_limit"]["median"] for r in example["records"] if r["name"] == "posix_pipe"
                     and r["workload"] == "round_trip" and r["call"] == "direct" and "ratio_to_limit" in r
-                    and r["primitive"] == "pipe")
+                    and r["primitive"] == "pipe" and r["placement"] != "free")
         self.assertTrue(row["text"].startswith(f"{worst:.3g} "), row)
         self.assertIn(row["verdict"], ("reached", "open: within the interval"))
 
