@@ -46,7 +46,8 @@ class EventLoop {
 
   /// Calls `on_ready` whenever `object` is ready, or can no longer be waited for, which its next use will tell. One
   /// call per round, so that nobody who always has something keeps the others waiting; it need not take everything.
-  /// `object` stays where it is until forget(). Not twice for one object.
+  /// What has hung up is served before the rest of its round, and often enough to come to its end. `object` stays where
+  /// it is until forget(). Not twice for one object.
   void watch(Waitable& object, Callback on_ready);
   /// From any callback, also from the object's own. The object may be destroyed after.
   void forget(Waitable& object) noexcept;
@@ -63,6 +64,7 @@ class EventLoop {
     int longest_sleep_ms = -1;
     bool armed = false;   ///< begin_wait() was called and end_wait() was not
     bool queued = false;  ///< stands in unarmed_ or ready_
+    bool hung_up = false;
   };
 
   void arm(Entry& entry);
