@@ -72,6 +72,7 @@ class ComposedQueue final : public Queue {
  private:
   using Links = std::vector<std::unique_ptr<QueueLink>>;
   class Registry;
+  static void register_with_forks();
 
   ComposedQueue(const QueueCarrier& carrier, std::string address, DoorOptions door);
   template <class Call>

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <system_error>
 
+#include "core/fork_order.h"
 #include "core/io.h"
 
 namespace crucible {
@@ -62,6 +63,8 @@ class DoorListener::Registry {
     }
   }
 };
+
+[[gnu::constructor(fork_order::kOwner)]] void DoorListener::register_with_forks() { Registry::get(); }
 
 DoorListener::DoorListener(const DoorKind& kind, OpenDoor door, const DoorOptions& options,
                            std::function<void(const Fd& socket)> serve)

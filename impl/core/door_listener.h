@@ -52,6 +52,7 @@ class DoorListener final : public Listener {
 
   /// The live listeners of this process, so that a fork finds none of them in the middle of something.
   class Registry;
+  static void register_with_forks();
 
   static void* run_thread(void* listener);
   void run();
