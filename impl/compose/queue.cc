@@ -94,7 +94,11 @@ class ComposedQueue::Registry {
   std::vector<ComposedQueue*> queues_;
 };
 
-[[gnu::constructor(fork_order::kOwner)]] void ComposedQueue::register_with_forks() { Registry::get(); }
+void ComposedQueue::register_with_forks() { Registry::get(); }
+
+namespace {
+[[gnu::constructor(fork_order::kOwner)]] void register_with_forks() { ComposedQueue::register_with_forks(); }
+}  // namespace
 
 void ComposedQueue::become_copy() noexcept {
   idle_.clear();

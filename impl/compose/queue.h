@@ -68,11 +68,12 @@ class ComposedQueue final : public Queue {
   const std::string& address() const noexcept override { return address_; }
   std::string_view mechanism() const noexcept override { return carrier_.mechanism; }
   std::string_view form() const noexcept override { return "composed"; }
+  /// Before main, so that a fork takes its mutexes behind the family's (core/fork_order.h).
+  static void register_with_forks();
 
  private:
   using Links = std::vector<std::unique_ptr<QueueLink>>;
   class Registry;
-  static void register_with_forks();
 
   ComposedQueue(const QueueCarrier& carrier, std::string address, DoorOptions door);
   template <class Call>

@@ -64,7 +64,11 @@ class DoorListener::Registry {
   }
 };
 
-[[gnu::constructor(fork_order::kOwner)]] void DoorListener::register_with_forks() { Registry::get(); }
+void DoorListener::register_with_forks() { Registry::get(); }
+
+namespace {
+[[gnu::constructor(fork_order::kOwner)]] void register_with_forks() { DoorListener::register_with_forks(); }
+}  // namespace
 
 DoorListener::DoorListener(const DoorKind& kind, OpenDoor door, const DoorOptions& options,
                            std::function<void(const Fd& socket)> serve)
