@@ -169,6 +169,31 @@ TEST_P(QueueKill, H24_WhatIsPutAfterAWaitersDeathIsNotForTheDead) {
   }
 }
 
+// However many a get asked for: one that is killed takes at most one message along.
+TEST_P(QueueKill, H24_ABatchThatItsTakerNeverSawIsForTheNext) {
+  CRUCIBLE_REQUIRE(survives_kill);
+  constexpr std::uint64_t kCount = 5;
+  const QueueHandle queue = make();
+  Peer taker([&] {
+    std::vector<Bytes> messages;
+    (void)queue->get_many(messages, 2 * kCount);
+  });
+  await_blocked(taker.pid());
+  ASSERT_EQ(::kill(taker.pid(), SIGSTOP), 0);
+  std::vector<Bytes> messages;
+  for (std::uint64_t i = 0; i < kCount; ++i) messages.push_back(pattern(60, i));
+  std::size_t count = 0;
+  ASSERT_EQ(queue->put_many(std::vector<ByteView>(messages.begin(), messages.end()), count), Status::kOk);
+  taker.kill();
+  taker.join();
+  for (std::uint64_t i = 1; i < kCount; ++i) {
+    Bytes next = get(*queue);
+    if (i == 1 && same(next, messages[0])) next = get(*queue);
+    ASSERT_TRUE(same(next, messages[i])) << i;
+  }
+  EXPECT_TRUE(queue->empty());
+}
+
 TEST_P(QueueKill, Q39_CapacityIsExactAfterKills) {
   CRUCIBLE_REQUIRE(survives_kill);
   constexpr std::size_t kBound = 8;
