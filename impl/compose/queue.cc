@@ -13,6 +13,7 @@
 #include "compose/queue_broker.h"
 #include "core/destination.h"
 #include "core/event_loop.h"
+#include "core/fork_order.h"
 
 namespace crucible {
 namespace {
@@ -92,6 +93,12 @@ class ComposedQueue::Registry {
   std::mutex mutex_;
   std::vector<ComposedQueue*> queues_;
 };
+
+void ComposedQueue::register_with_forks() { Registry::get(); }
+
+namespace {
+[[gnu::constructor(fork_order::kOwner)]] void register_with_forks() { ComposedQueue::register_with_forks(); }
+}  // namespace
 
 void ComposedQueue::become_copy() noexcept {
   idle_.clear();

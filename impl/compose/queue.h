@@ -68,6 +68,8 @@ class ComposedQueue final : public Queue {
   const std::string& address() const noexcept override { return address_; }
   std::string_view mechanism() const noexcept override { return carrier_.mechanism; }
   std::string_view form() const noexcept override { return "composed"; }
+  /// Before main, so that a fork takes its mutexes behind the family's (core/fork_order.h).
+  static void register_with_forks();
 
  private:
   using Links = std::vector<std::unique_ptr<QueueLink>>;

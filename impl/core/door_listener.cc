@@ -8,6 +8,7 @@
 #include <csignal>
 #include <system_error>
 
+#include "core/fork_order.h"
 #include "core/io.h"
 
 namespace crucible {
@@ -62,6 +63,12 @@ class DoorListener::Registry {
     }
   }
 };
+
+void DoorListener::register_with_forks() { Registry::get(); }
+
+namespace {
+[[gnu::constructor(fork_order::kOwner)]] void register_with_forks() { DoorListener::register_with_forks(); }
+}  // namespace
 
 DoorListener::DoorListener(const DoorKind& kind, OpenDoor door, const DoorOptions& options,
                            std::function<void(const Fd& socket)> serve)

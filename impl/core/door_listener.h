@@ -40,6 +40,8 @@ class DoorListener final : public Listener {
   void close() noexcept override;
   bool begin_wait(pollfd& slot) override;
   bool end_wait(short revents) override;
+  /// Before main, so that a fork takes its mutexes behind the family's (core/fork_order.h).
+  static void register_with_forks();
 
  private:
   struct Visitor {

@@ -21,9 +21,6 @@ namespace detail {
 template <class Derived>
 class OwnedLock {
  public:
-  OwnedLock(const OwnedLock&) = delete;
-  OwnedLock& operator=(const OwnedLock&) = delete;
-
   /// Waits until the calling thread holds it: kOk; kOwnerDied: held as well, and the last holder died holding it, so
   /// that what it guards may be half-changed and is now the caller's to repair; kTimeout, not before the deadline.
   Status acquire(Deadline deadline = Deadline::never()) {
@@ -54,11 +51,11 @@ class OwnedLock {
   }
   void unlock() { self().release(); }
 
- protected:
+ private:
+  friend Derived;
   OwnedLock() = default;
   ~OwnedLock() = default;
 
- private:
   Derived& self() noexcept { return static_cast<Derived&>(*this); }
   static Status checked(Status status) {
     if (status == Status::kState) throw StateError("acquire: the caller holds it and would wait for itself for ever");

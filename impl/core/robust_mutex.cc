@@ -41,6 +41,7 @@ thread_local Self self;
 
 // A pointer in the list may carry the kernel's mark of a priority-inheriting mutex in its lowest bit.
 char* unmarked(void* node) noexcept { return reinterpret_cast<char*>(reinterpret_cast<std::uintptr_t>(node) & ~1UL); }
+void* node_of(void*& next) noexcept { return static_cast<void*>(&next); }
 void*& previous_of(void* node) noexcept { return *reinterpret_cast<void**>(unmarked(node) + kPreviousFromNode); }
 void*& next_of(void* node) noexcept { return *reinterpret_cast<void**>(unmarked(node)); }
 
@@ -89,7 +90,7 @@ class LibraryMutex {
   ~LibraryMutex() { pthread_mutex_destroy(&mutex_); }
   void lock() { pthread_mutex_lock(&mutex_); }
   void unlock() { pthread_mutex_unlock(&mutex_); }
-  void* node() { return &mutex_.__data.__list.__next; }
+  void* node() { return static_cast<void*>(&mutex_.__data.__list.__next); }
 
  private:
   pthread_mutex_t mutex_;
@@ -104,7 +105,7 @@ bool RobustMutex::held() const noexcept {
 bool RobustMutex::locked() const noexcept { return (word_.load(std::memory_order_acquire) & FUTEX_TID_MASK) != 0; }
 
 void RobustMutex::enlist() noexcept {
-  void* const node = &next_;
+  void* const node = node_of(next_);
   robust_list* const first = self.head->list.next;
   next_ = first;
   previous_ = &self.head->list;
@@ -126,7 +127,7 @@ Status RobustMutex::acquire(Deadline deadline, AtDeath at_death, unsigned most_h
   if (self.held >= most_held) [[unlikely]] {
     throw std::system_error(EAGAIN, std::generic_category(), "locks held by one thread");
   }
-  const Pending pending(&next_);
+  const Pending pending(node_of(next_));
   std::uint32_t seen = 0;
   Status status = Status::kOk;
   if (!word_.compare_exchange_strong(seen, self.tid, std::memory_order_acquire, std::memory_order_relaxed))
@@ -193,7 +194,7 @@ std::uint32_t RobustMutex::hurried_one() noexcept {
 
 Status RobustMutex::release() noexcept {
   if (!held()) return locked() ? Status::kNotOwner : Status::kOverRelease;
-  const Pending pending(&next_);
+  const Pending pending(node_of(next_));
   delist();
   const std::uint32_t hurried = hurried_one();
   const std::uint32_t seen = word_.exchange(0, std::memory_order_release);
@@ -208,7 +209,7 @@ Status RobustMutex::release() noexcept {
 
 void RobustMutex::abandon() noexcept {
   if (!held()) return;
-  const Pending pending(&next_);
+  const Pending pending(node_of(next_));
   delist();
   word_.fetch_or(FUTEX_OWNER_DIED, std::memory_order_relaxed);
   if ((word_.fetch_and(~std::uint32_t{FUTEX_TID_MASK}, std::memory_order_release) & FUTEX_WAITERS) != 0) {
@@ -228,9 +229,9 @@ bool RobustMutex::links_as_the_library() noexcept {
   if (!good) return below.unlock(), false;
   ours.enlist();
   above.lock();
-  good = next_of(above.node()) == &ours.next_ && ours.previous_ == above.node() && ours.next_ == below.node();
+  good = next_of(above.node()) == node_of(ours.next_) && ours.previous_ == above.node() && ours.next_ == below.node();
   below.unlock();
-  good = good && ours.next_ == before && previous_of(before) == &ours.next_;
+  good = good && ours.next_ == before && previous_of(before) == node_of(ours.next_);
   ours.delist();
   good = good && next_of(above.node()) == before && previous_of(before) == above.node();
   above.unlock();

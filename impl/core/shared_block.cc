@@ -23,6 +23,7 @@ struct alignas(SharedBlock::kAlignment) Header {
   std::uint32_t version;  // of the kind
   std::uint64_t bytes;
   std::array<char, 32> kind;
+  bool operator==(const Header&) const = default;
 };
 static_assert(sizeof(Header) == SharedBlock::kAlignment);
 
@@ -82,8 +83,7 @@ SharedBlock SharedBlock::open(const std::string& name, Kind kind, Access access,
   if (length < 0) throw_errno("pread");
   const Header expected = header_of(kind, header.bytes);
   const std::size_t held = block.file_->bytes();
-  if (length != sizeof header || std::memcmp(&header, &expected, sizeof header) != 0 ||
-      header.bytes > held - sizeof header) {
+  if (length != sizeof header || header != expected || header.bytes > held - sizeof header) {
     throw BadArgument("SharedBlock: " + name + " is no " + std::string(kind.name) + " of this version");
   }
   block.map(sizeof header + header.bytes, PROT_READ | (writable ? PROT_WRITE : 0));

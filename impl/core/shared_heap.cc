@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "api/status.h"
+#include "core/fork_order.h"
 #include "core/shared_block.h"
 
 namespace crucible {
@@ -15,6 +16,10 @@ SharedHeap& SharedHeap::get() {
   static SharedHeap* const heap = new SharedHeap;
   return *heap;
 }
+
+namespace {
+[[gnu::constructor(fork_order::kLeaf)]] void register_with_forks() { SharedHeap::get(); }
+}  // namespace
 
 SharedHeap::SharedHeap() {
   pthread_atfork(

@@ -14,7 +14,6 @@
 namespace crucible {
 
 using shm_ring::Blocks;
-using shm_ring::Place;
 using shm_ring::QueueMemory;
 using shm_ring::QueueShape;
 using shm_ring::Role;

@@ -21,6 +21,7 @@
 #include "api/deadline.h"
 #include "api/status.h"
 #include "core/fd.h"
+#include "core/fork_order.h"
 #include "zeromq/connection.h"
 
 namespace crucible {
@@ -64,8 +65,8 @@ struct Registry {
   }
 };
 
-// Before main, so that in a forked child the mutex is free before a listener's handler lets go of its connections.
-[[maybe_unused]] const Registry& registered_first = Registry::get();
+// First of all handlers of forks (core/fork_order.h): in a child the mutex is free before others let go of connections.
+[[gnu::constructor(fork_order::kLeaf)]] void register_with_forks() { Registry::get(); }
 
 void require_headroom() {
   std::array<Fd, kHeadroom> held;
