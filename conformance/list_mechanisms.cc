@@ -14,14 +14,13 @@ int main(int, char** arguments) {
     nlohmann::ordered_json row = {{"scheme", mechanism.scheme},
                                   {"reads_ahead", mechanism.reads_ahead},
                                   {"waits", nlohmann::json::array()},
-                                  {"capabilities", {{"pipe", crucible::testing::declared(mechanism.pipe)}}}};
+                                  {"capabilities", crucible::testing::declared(mechanism)}};
     for (const crucible::WaitStrategy wait : mechanism.waits) row["waits"].push_back(crucible::to_string(wait));
     row["queues"] = nlohmann::ordered_json::object();
     for (const crucible::QueueForm& form : mechanism.queues) {
-      nlohmann::json entry = {{"waits", nlohmann::json::array()},
-                              {"capabilities", crucible::testing::declared(form.capabilities)}};
-      for (const crucible::WaitStrategy wait : form.waits) entry["waits"].push_back(crucible::to_string(wait));
-      row["queues"][std::string(form.name)] = std::move(entry);
+      nlohmann::ordered_json& waits = row["queues"][std::string(form.name)]["waits"];
+      waits = nlohmann::json::array();
+      for (const crucible::WaitStrategy wait : form.waits) waits.push_back(crucible::to_string(wait));
     }
     all[std::string(mechanism.name)] = std::move(row);
   }

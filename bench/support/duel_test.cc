@@ -112,7 +112,7 @@ TEST(Record, HoldsWhatTheRatioIsRecomputedFrom) {
   cell.bytes = 64;
   cell.messages_per_operation = 2;
   const Json line = record(cell, duel, std::nullopt, outcome);
-  EXPECT_EQ(line["case"], "pipe/round_trip/scripted/64/free/kernel/direct");
+  EXPECT_EQ(line["case"], "pipe/round_trip/scripted/64/free/kernel/direct/native");
   EXPECT_EQ(line["blocks"]["subject_ns"].size(), 20U);
   EXPECT_EQ(line["blocks"]["limit_ns"][0], 2000 * duel.operations());
   EXPECT_NEAR(line["metrics"]["latency_p50_ns"].get<double>(), 3000, 30);

@@ -174,12 +174,6 @@ def capability_table(results):
     for key in (key for key in properties if key not in flags):
         rows.append([key.replace("_", " "), *(_limit_words(row["capabilities"]["pipe"].get(key))
                                               for row in table.values())])
-    forms = {name: row["capabilities"].get("queue", {}) for name, row in table.items()}
-    for form in dict.fromkeys(form for found in forms.values() for form in found):
-        for key in ("cross_host", "outlives_sender", "survives_kill", "total_order"):
-            cells = [found[form].get(key) if form in found else None for found in forms.values()]
-            rows.append([f"queue, {form}: {_CAPABILITY_WORDS[key]}",
-                         *({True: "●", False: "–", None: ""}[cell] for cell in cells)])
     tested = [results["conformance"].get(name, {}).get("variants", []) for name in table]
     rows.append(["tested", *(", ".join(variants) or "–" for variants in tested)])
     return ["", *table], rows if table else []
@@ -198,7 +192,7 @@ def queue_capability_table(results):
     rows = []
     for name, row in results.get("mechanisms", {}).items():
         for form, entry in row.get("queues", {}).items():
-            subject, declared = conformance.queue_subject(name, form), entry["capabilities"]
+            subject, declared = conformance.queue_subject(name, form), row["capabilities"].get("queue", {}).get(form, {})
             tested = results["conformance"].get(subject, {}).get("variants", [])
             rows.append([subject, *("●" if declared.get(key) else "–" for key in _QUEUE_WORDS),
                          *(_limit_words(declared.get(key)) for key in _QUEUE_LIMITS),

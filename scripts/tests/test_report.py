@@ -267,8 +267,6 @@ class Summary(Example):
         found = {row[0]: dict(zip(heads[1:], row[1:])) for row in rows}
         self.assertEqual(found["zero copy"]["shm_ring"], "●")
         self.assertEqual(found["zero copy"]["posix_pipe"], "–")
-        self.assertEqual(found["queue, native: any process may be killed"]["posix_pipe"], "–")
-        self.assertEqual(found["queue, composed: any process may be killed"]["posix_pipe"], "●")
         self.assertEqual(found["max message bytes"]["boost_ipc"], "4 MiB")
         self.assertEqual(found["tested"]["shm_ring"], "default, named, spin, block")
 

@@ -233,7 +233,7 @@ class Usage(support.TreeCase):
     def test_list_works_without_a_build(self):
         subprocess.run(["rm", "-r", str(self.root / "build")], check=True)
         listed = self.crucible("list", "cases").stdout.split()
-        self.assertIn("pipe/round_trip/posix_pipe/64/cross/kernel/direct", listed)
+        self.assertIn("pipe/round_trip/posix_pipe/64/cross/kernel/direct/native", listed)
 
 
 class MissingPackages(support.TreeCase):
