@@ -105,10 +105,13 @@ struct SemaphoreState {
     bool any = false;
     if (permits(counts.load(std::memory_order_relaxed)) == 0 || pids != pid_namespace()) return any;
     const std::uint32_t end = used.load(std::memory_order_acquire);
+    std::uint64_t held = 0;
     for (std::uint32_t slot = 0; slot < end; ++slot) {
       Holder& holder = holders[slot];
       const std::uint64_t process = holder.process.load(std::memory_order_acquire);
-      if (holder.permits.load(std::memory_order_acquire) == 0) continue;
+      const std::uint32_t has = holder.permits.load(std::memory_order_acquire);
+      if (has == 0) continue;
+      held += has;
       if (alive(ProcessIdentity::unpacked(process))) continue;
       const Guard guard(*this, patient(Deadline::immediate()));
       if (!guard) return any;
@@ -116,6 +119,11 @@ struct SemaphoreState {
       const std::uint32_t permits = holder.permits.exchange(0, std::memory_order_relaxed);
       give_back(permits);
       any = any || permits != 0;
+    }
+    // Permits that nobody has: one who changes both is at it, or died in the middle, which taking the mutex repairs.
+    if (permits(counts.load(std::memory_order_acquire)) > held) {
+      const Guard guard(*this, patient(Deadline::immediate()));
+      any = any || (counts.load(std::memory_order_relaxed) & kValue) != 0;
     }
     looked_ns.store(Deadline::now_ns(), std::memory_order_relaxed);
     return any;
