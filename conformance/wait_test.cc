@@ -198,11 +198,14 @@ TEST_P(Wait, P27_WakesForWhateverComesFirst) {
   for (int round = 0; round < 20; ++round) {
     auto [here, there] = pipe();
     const pid_t waiter = thread_id();
-    Peer child([end = std::move(there), waiter, parent = ::getpid()] {
+    Event woken;
+    Peer child([end = std::move(there), waiter, parent = ::getpid(), &woken] {
       await_blocked(parent, waiter);
       give(*end, text("late"));
+      woken.wait();  // its end would be news too
     });
     EXPECT_EQ(wait({*quiet, *here}), Positions{1});
+    woken.set();
     EXPECT_EQ(as_text(take(*here)), "late");
     child.join();
   }

@@ -50,8 +50,8 @@ PythonSide::PythonSide(const PythonTask& task, const Cpus& cpus) {
 
 PythonSide::~PythonSide() {
   if (pid_ < 0) return;
-  orders_.reset();  // its end of input, at which it ends its own processes
-  answers_.reset();
+  // Not by the end of its input, which processes forked since then may hold open. Its own processes die with it.
+  kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
 }
 

@@ -60,6 +60,10 @@ class ZeromqConnection : public Connection {
   static Owners make_owners(std::size_t count);
 
  private:
+  /// The first part of a last word, which says that nothing comes after it.
+  static constexpr std::string_view kEnd = "end";
+  static pollfd slot_for(int descriptor) noexcept { return {.fd = descriptor, .events = POLLIN, .revents = 0}; }
+
   Status claim();
   Status attach_sender(Deadline deadline);
   void attach_receiver();
