@@ -298,9 +298,9 @@ TEST_P(Pipe, P37_CloseLosesNothingThoughTheReceiverIsFarBehind) {
   give(*here, {});
   EXPECT_EQ(take(*there).size(), 0U);
   constexpr std::size_t kMost = 1'020;
-  constexpr std::size_t kSize = 200;
+  constexpr std::size_t kSize = 1'000;
   std::size_t sent = 0;
-  while (sent < kMost && here->send_bytes_for(pattern(kSize, sent), 20ms) == Status::kOk) ++sent;
+  while (sent < kMost && here->send_bytes_for(pattern(kSize, sent), 300ms) == Status::kOk) ++sent;
   here->close();
   expect_filled(*there, kSize, sent);
   EXPECT_EQ(next_status(*there), Status::kEof);

@@ -141,7 +141,9 @@ TEST_F(SharedHeap, S8_WhatAForkedChildMayStillUseIsNotGivenToAnybodyElse) {
 TEST_F(SharedHeap, S8_AChildAllocatesInMemoryOfItsOwn) {
   const Block inherited = Block::allocate(64);
   std::memset(inherited.data(), 0x11, 64);
+  Event taken;
   Peer peer([&] {
+    taken.wait();
     std::vector<Block> own;
     for (int i = 0; i < 100; ++i) {
       own.push_back(Block::allocate(64));
@@ -151,6 +153,7 @@ TEST_F(SharedHeap, S8_AChildAllocatesInMemoryOfItsOwn) {
   });
   std::vector<Block> own;
   for (int i = 0; i < 100; ++i) own.push_back(Block::allocate(64));
+  taken.set();
   peer.join();
   for (const Block& block : own) EXPECT_EQ(*static_cast<const char*>(block.data()), 0);
   EXPECT_EQ(*static_cast<const char*>(inherited.data()), 0x11);
