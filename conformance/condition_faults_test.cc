@@ -1,5 +1,6 @@
-// Clauses H8, L46, L48, L50 and L55 of Condition: the dead, the stopped, signals, forks.
+// Clauses H8, L16, L46, L48, L50 and L55 of Condition: the dead, the stopped, signals, forks.
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 
 #include <atomic>
 #include <csignal>
@@ -182,6 +183,41 @@ TEST_F(ConditionFaults, H8_WaitersMayDieAtAnyMoment) {
 TEST_F(ConditionFaults, H8_NotifiersMayDieAtAnyMoment) {
   expect_no_permit_to_stay("notifiers of a condition",
                            [](Condition& condition, Permits& permits) { permits.put(condition); });
+}
+
+TEST_F(ConditionFaults, H8_ANotifierThatDiesHoldingTheLockHasNotified) {
+  Condition condition;
+  Peer waiter([&] {
+    EXPECT_EQ(condition.acquire(), Status::kOk);
+    EXPECT_EQ(condition.wait(), Status::kOwnerDied);
+    condition.release();
+  });
+  until([&] { return condition.waiters() == 1; });
+  Peer notifier([&] {
+    EXPECT_EQ(condition.acquire(), Status::kOk);
+    EXPECT_EQ(condition.notify(), 1U);
+    ::raise(SIGKILL);
+  });
+  EXPECT_TRUE(WIFSIGNALED(notifier.wait_status()));
+  waiter.join();
+}
+
+TEST_F(ConditionTiming, L16_TheNotifiedWakeWhenTheLockIsLetGo) {
+  Condition condition;
+  constexpr int kTurns = 200;
+  const SharedBox<std::atomic<int>> turn{0};
+  const auto talk = [&](int mine) {
+    const std::scoped_lock holding(condition);
+    for (; *turn < kTurns; condition.notify()) {
+      EXPECT_EQ(condition.wait([&] { return *turn % 2 == mine; }), Status::kOk);
+      ++*turn;
+    }
+  };
+  const Stopwatch watch;
+  Peer other([&] { talk(1); });
+  talk(0);
+  other.join();
+  EXPECT_LT(watch.elapsed(), 1s);
 }
 
 TEST_F(ConditionFaults, L46_SignalsEndNoWaitAndShortenNone) {

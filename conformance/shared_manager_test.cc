@@ -132,26 +132,41 @@ TEST_F(SharedManager, S19_AServerWithoutDescriptorsSaysSoAndServesOn) {
   peer.join();
 }
 
+// A process with a manager that keeps one segment.
+class ManagersParent {
+ public:
+  ManagersParent()
+      : peer_([this] {
+          Manager manager;
+          manager.start();
+          const std::string name = make_named(manager);
+          std::ranges::transform(name, reported_.view().span().begin(), [](char c) { return std::byte(c); });
+          *server_ = *manager.pid();
+          made_.set();
+          sleep_forever();
+        }) {
+    made_.wait();
+  }
+  std::string segment() const { return reinterpret_cast<const char*>(reported_.view().span().data()); }
+  pid_t server() const { return *server_; }
+  void kill() { peer_.kill(); }
+  void join() { peer_.join(); }
+
+ private:
+  Memory reported_ = Memory::create(100);
+  SharedBox<std::atomic<pid_t>> server_{0};
+  Event made_;
+  Peer peer_;
+};
+
 TEST_F(SharedManager, S19_AKilledParentsServerRemovesWhatItKeeps) {
-  auto reported = Memory::create(100);
-  SharedBox<std::atomic<pid_t>> server(0);
-  Event made;
-  Peer parent([&] {
-    Manager manager;
-    manager.start();
-    const std::string name = make_named(manager);
-    std::ranges::transform(name, reported.view().span().begin(), [](char c) { return std::byte(c); });
-    *server = *manager.pid();
-    made.set();
-    sleep_forever();
-  });
-  made.wait();
-  const std::string name(reinterpret_cast<const char*>(reported.view().span().data()));
+  ManagersParent parent;
+  const std::string name = parent.segment();
   EXPECT_EQ(Memory::attach(name).size(), 64U);
   parent.kill();
   parent.join();
   await_orphans();
-  EXPECT_TRUE(is_forgotten(*server));
+  EXPECT_TRUE(is_forgotten(parent.server()));
   EXPECT_EQ(::access(folder_of(name).c_str(), F_OK), -1);
 }
 
@@ -172,23 +187,11 @@ TEST_F(SharedManager, H43_AKilledServerIsToldAndLeavesTheUsersTheirSegments) {
 }
 
 TEST_F(SharedManager, H43_ServerAndOwnerKilledTogetherLeaveNothingForGood) {
-  auto reported = Memory::create(100);
-  Event made;
-  SharedBox<std::atomic<pid_t>> server(0);
-  Peer parent([&] {
-    Manager manager;
-    manager.start();
-    const std::string name = make_named(manager);
-    std::ranges::transform(name, reported.view().span().begin(), [](char c) { return std::byte(c); });
-    *server = *manager.pid();
-    made.set();
-    sleep_forever();
-  });
-  made.wait();
-  const std::string name(reinterpret_cast<const char*>(reported.view().span().data()));
-  ::kill(*server, SIGSTOP);  // so that it cannot tidy up when its parent dies
+  ManagersParent parent;
+  const std::string name = parent.segment();
+  ::kill(parent.server(), SIGSTOP);  // so that it cannot tidy up when its parent dies
   parent.kill();
-  ::kill(*server, SIGKILL);
+  ::kill(parent.server(), SIGKILL);
   parent.join();
   await_orphans();
   Peer next([] { (void)Memory::create(1); });

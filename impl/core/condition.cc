@@ -73,7 +73,6 @@ bool Condition::State::tell(const Waiter& waiter, std::uint64_t limit) noexcept 
                                          std::memory_order_acq_rel, std::memory_order_relaxed)) {
     return false;
   }
-  futex_wake(slot.word, 1);
   return true;
 }
 
@@ -84,7 +83,10 @@ void Condition::State::pass_on(WaitSlot& dead) noexcept {
   const std::uint64_t limit = dead.limit.load(std::memory_order_relaxed);
   Waiters waiters;
   for (const Waiter& waiter : in_order(waiters)) {
-    if (waiter.round >= limit || tell(waiter, limit)) break;
+    if (waiter.round >= limit) break;
+    if (!tell(waiter, limit)) continue;
+    futex_wake(waiter.slot->word, 1);
+    break;
   }
   dead.word.store(0, std::memory_order_release);
 }
@@ -178,7 +180,10 @@ std::size_t Condition::notify(std::size_t n) {
   State::Waiters waiters;
   for (const State::Waiter& waiter : state.in_order(waiters)) {
     if (told == n) break;
-    if (state.tell(waiter, limit)) ++told;
+    if (!state.tell(waiter, limit)) continue;
+    // Not before it can have the lock. If this thread dies holding it, the waiter finds out by itself.
+    std::visit([&](auto* lock) { lock->wake_at_release(waiter.slot->word); }, lock_);
+    ++told;
   }
   return told;
 }

@@ -90,8 +90,8 @@ class Condition {
   }
 
   /// Wakes `n` of those who wait, or all if they are fewer, in the order in which they came; how many. Whoever comes
-  /// later is not meant. Never waits for any of them; one system call each. Throws NotOwner: the caller does not hold
-  /// the lock.
+  /// later is not meant. Never waits for any of them. They wake when the caller lets go of the lock, without which they
+  /// could do nothing; one system call each then. Throws NotOwner: the caller does not hold the lock.
   std::size_t notify(std::size_t n = 1);
   std::size_t notify_one() { return notify(1); }
   std::size_t notify_all() { return notify(std::numeric_limits<std::size_t>::max()); }

@@ -110,6 +110,8 @@ class Lock : public detail::OwnedLock<Lock> {
   bool locked() const noexcept { return mutex().locked(); }
   /// Whether the calling thread holds it.
   bool holds() const noexcept { return mutex().held(); }
+  /// As RobustMutex's.
+  void wake_at_release(const std::atomic<std::uint32_t>& word) noexcept { mutex().wake_at_release(word); }
 
  private:
   friend class detail::OwnedLock<Lock>;

@@ -47,12 +47,6 @@ std::shared_ptr<SealedMemory> PacketQueue::make_page(const QueueOptions& options
   return page;
 }
 
-std::shared_ptr<SealedMemory> PacketQueue::adopt_page(Fd descriptor) {
-  auto page = SealedMemory::adopt(descriptor.get(), sizeof(Shared));
-  (void)descriptor.release();
-  return page;
-}
-
 PacketQueue::PacketQueue(std::shared_ptr<SealedMemory> page, std::vector<Fd> descriptors, std::string address)
     : page_(std::move(page)),
       shared_(*page_->objects<Shared>()),
@@ -60,26 +54,38 @@ PacketQueue::PacketQueue(std::shared_ptr<SealedMemory> page, std::vector<Fd> des
       maxsize_(shared_.maxsize),
       address_(std::move(address)) {}
 
-Handle PacketQueue::handle() const {
-  Handle handle;
-  for (const Fd& descriptor : descriptors_) handle.descriptors.push_back(descriptor.get());
-  handle.descriptors.push_back(page_->descriptor());
-  return handle;
-}
-
 std::atomic<std::uint32_t>& PacketQueue::places() noexcept { return shared_.places; }
-
-std::vector<Fd> PacketQueue::own(const Handle& handle) {
-  std::vector<Fd> descriptors;
-  descriptors.reserve(handle.descriptors.size());
-  for (const int descriptor : handle.descriptors) descriptors.emplace_back(descriptor);
-  return descriptors;
-}
 
 void PacketQueue::open_door(const HandleDoor::Kind& kind, const std::string& address, const DoorOptions& options) {
   if (address.empty()) return;
-  door_ = std::make_unique<HandleDoor>(kind, address, options, handle());
+  Handle handle;
+  for (const Fd& descriptor : descriptors_) handle.descriptors.push_back(descriptor.get());
+  handle.descriptors.push_back(page_->descriptor());
+  door_ = std::make_unique<HandleDoor>(kind, address, options, handle);
   address_ = door_->address();
+}
+
+std::optional<PacketQueue::Opened> PacketQueue::enter_door(const HandleDoor::Kind& kind, const std::string& address,
+                                                           const DoorOptions& options, Deadline deadline) {
+  const std::optional<Handle> handle = HandleDoor::enter(kind, address, options, deadline);
+  if (!handle) return std::nullopt;
+  Opened opened;
+  opened.descriptors.reserve(handle->descriptors.size());
+  for (const int descriptor : handle->descriptors) opened.descriptors.emplace_back(descriptor);
+  opened.page = SealedMemory::adopt(opened.descriptors.back().get(), sizeof(Shared));
+  (void)opened.descriptors.back().release();
+  opened.descriptors.pop_back();
+  return opened;
+}
+
+ByteSpan PacketQueue::scratch(std::size_t bytes) {
+  thread_local std::unique_ptr<std::byte[]> memory;
+  thread_local std::size_t held = 0;
+  if (held < bytes) {
+    memory.reset(new std::byte[bytes]);  // unlike std::make_unique without touching it
+    held = bytes;
+  }
+  return {memory.get(), bytes};
 }
 
 void PacketQueue::close() noexcept {

@@ -78,12 +78,16 @@ class PacketQueue : public Queue {
 
   PacketQueue(std::shared_ptr<SealedMemory> page, std::vector<Fd> descriptors, std::string address);
   static std::shared_ptr<SealedMemory> make_page(const QueueOptions& options);
-  static std::shared_ptr<SealedMemory> adopt_page(Fd descriptor);
-  /// The kernel object and the page, as they go through the door.
-  Handle handle() const;
   void open_door(const HandleDoor::Kind& kind, const std::string& address, const DoorOptions& options);
-  /// The descriptors of a handle; the page's comes last.
-  static std::vector<Fd> own(const Handle& handle);
+  /// What comes through such a door; nothing by the deadline.
+  struct Opened {
+    std::shared_ptr<SealedMemory> page;
+    std::vector<Fd> descriptors;
+  };
+  static std::optional<Opened> enter_door(const HandleDoor::Kind& kind, const std::string& address,
+                                          const DoorOptions& options, Deadline deadline);
+  /// Packets land here before their length is known. The calling thread's, until it asks again.
+  static ByteSpan scratch(std::size_t bytes);
   int descriptor(std::size_t which) const noexcept { return descriptors_[which].get(); }
 
   /// 32 bits for the mechanism, zero at first.

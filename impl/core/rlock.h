@@ -33,6 +33,8 @@ class RLock : public detail::OwnedLock<RLock> {
 
   /// For what must let go of it altogether for a while: releases all levels; how many there were. Throws NotOwner.
   std::uint32_t release_all();
+  /// As RobustMutex's, when the last level is let go.
+  void wake_at_release(const std::atomic<std::uint32_t>& word) noexcept { state().lock.mutex.wake_at_release(word); }
   /// Acquires it again with so many levels. The caller holds none of them (StateError); depth 0 is BadArgument.
   Status acquire_all(std::uint32_t depth, Deadline deadline = Deadline::never());
 

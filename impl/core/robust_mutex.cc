@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -36,6 +37,14 @@ struct Self {
   robust_list_head* head = nullptr;
   std::uint32_t tid = 0;  // 0: not asked for yet, or another process's
   std::uint32_t held = 0;
+
+  // Wake-ups that are due when it lets go of a lock.
+  struct Owed {
+    const RobustMutex* lock;
+    const std::atomic<std::uint32_t>* word;
+  };
+  std::uint32_t owes = 0;
+  std::array<Owed, 64> owed = {};
 };
 thread_local Self self;
 
@@ -202,9 +211,31 @@ Status RobustMutex::release() noexcept {
   if ((seen & FUTEX_WAITERS) != 0 && (hurried == 0 || futex_wake(word_, 1, kHurriedSleeper) == 0)) {
     futex_wake(word_, 1);
   }
+  if (self.owes != 0) wake_the_owed();
   if (hurried != 0) [[unlikely]]
     futex_nap(hurried_, hurried, Deadline::after(kGivingWay));
   return Status::kOk;
+}
+
+void RobustMutex::wake_at_release(const std::atomic<std::uint32_t>& word) noexcept {
+  if (self.owes < self.owed.size()) {
+    self.owed[self.owes++] = {this, &word};
+  } else {
+    futex_wake(word, 1);
+  }
+}
+
+void RobustMutex::wake_the_owed() const noexcept {
+  std::uint32_t others = 0;
+  for (std::uint32_t i = 0; i < self.owes; ++i) {
+    const Self::Owed owed = self.owed[i];
+    if (owed.lock == this) {
+      futex_wake(*owed.word, 1);
+    } else {
+      self.owed[others++] = owed;
+    }
+  }
+  self.owes = others;
 }
 
 void RobustMutex::abandon() noexcept {
@@ -215,6 +246,7 @@ void RobustMutex::abandon() noexcept {
   if ((word_.fetch_and(~std::uint32_t{FUTEX_TID_MASK}, std::memory_order_release) & FUTEX_WAITERS) != 0) {
     futex_wake(word_, 1);
   }
+  if (self.owes != 0) wake_the_owed();
 }
 
 // One of ours between two of the library's, which then each leave: whoever writes a link, the others follow it.

@@ -46,6 +46,9 @@ class RobustMutex {
   bool held() const noexcept;
   /// Whether a thread that lives holds it, the caller included; out of date as soon as it is known.
   bool locked() const noexcept;
+  /// The calling thread, which holds it, calls futex_wake(word, 1) as soon as it does not: for who cannot go on before.
+  /// If it is killed before, nobody does.
+  void wake_at_release(const std::atomic<std::uint32_t>& word) noexcept;
   /// Before the memory is unmapped: as if the calling thread had died, if it holds it.
   void abandon() noexcept;
 
@@ -59,6 +62,7 @@ class RobustMutex {
   std::uint32_t hurried_one() noexcept;
   void enlist() noexcept;
   void delist() noexcept;
+  void wake_the_owed() const noexcept;
   static bool links_as_the_library() noexcept;
 
   // As pthread_mutex_t has them. What the kernel knows: a thread's id, FUTEX_WAITERS, FUTEX_OWNER_DIED.

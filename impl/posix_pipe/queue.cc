@@ -63,17 +63,6 @@ void set_flags(const Fd& descriptor, int flags) {
   if (fcntl(descriptor.get(), F_SETFL, flags) != 0) throw_errno("fcntl(F_SETFL)");
 }
 
-// Packets land here before their length is known.
-ByteSpan scratch(std::size_t bytes) {
-  thread_local std::unique_ptr<std::byte[]> memory;
-  thread_local std::size_t held = 0;
-  if (held < bytes) {
-    memory.reset(new std::byte[bytes]);
-    held = bytes;
-  }
-  return {memory.get(), bytes};
-}
-
 }  // namespace
 
 std::unique_ptr<PosixPipeQueue> PosixPipeQueue::create(const std::string& address, const QueueOptions& options) {
@@ -99,12 +88,10 @@ std::unique_ptr<PosixPipeQueue> PosixPipeQueue::create(const std::string& addres
 
 std::unique_ptr<PosixPipeQueue> PosixPipeQueue::open(const std::string& address, const QueueOptions& options,
                                                      Deadline deadline) {
-  const std::optional<Handle> handle = HandleDoor::enter(kDoor, address, options.door, deadline);
-  if (!handle) return nullptr;
-  std::vector<Fd> descriptors = own(*handle);
-  auto page = adopt_page(std::move(descriptors.back()));
-  descriptors.pop_back();
-  return std::unique_ptr<PosixPipeQueue>(new PosixPipeQueue(std::move(page), std::move(descriptors), address));
+  std::optional<Opened> opened = enter_door(kDoor, address, options.door, deadline);
+  if (!opened) return nullptr;
+  return std::unique_ptr<PosixPipeQueue>(
+      new PosixPipeQueue(std::move(opened->page), std::move(opened->descriptors), address));
 }
 
 // --- Writing -----------------------------------------------------------------------------------------------------

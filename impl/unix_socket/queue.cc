@@ -50,17 +50,6 @@ void set_buffer(int socket, const QueueOptions& options) {
   }
 }
 
-// Packets land here before their length is known.
-ByteSpan scratch(std::size_t packets, std::size_t bytes) {
-  thread_local std::unique_ptr<std::byte[]> memory;
-  thread_local std::size_t held = 0;
-  if (held < packets * bytes) {
-    memory.reset(new std::byte[packets * bytes]);  // unlike std::make_unique without touching it
-    held = packets * bytes;
-  }
-  return {memory.get(), packets * bytes};
-}
-
 struct Control {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> bytes;
 };
@@ -88,12 +77,10 @@ std::unique_ptr<UnixSocketQueue> UnixSocketQueue::create(const std::string& addr
 
 std::unique_ptr<UnixSocketQueue> UnixSocketQueue::open(const std::string& address, const QueueOptions& options,
                                                        Deadline deadline) {
-  const std::optional<Handle> handle = HandleDoor::enter(kDoor, address, options.door, deadline);
-  if (!handle) return nullptr;
-  std::vector<Fd> descriptors = own(*handle);
-  auto page = adopt_page(std::move(descriptors.back()));
-  descriptors.pop_back();
-  return std::unique_ptr<UnixSocketQueue>(new UnixSocketQueue(std::move(page), std::move(descriptors), address));
+  std::optional<Opened> opened = enter_door(kDoor, address, options.door, deadline);
+  if (!opened) return nullptr;
+  return std::unique_ptr<UnixSocketQueue>(
+      new UnixSocketQueue(std::move(opened->page), std::move(opened->descriptors), address));
 }
 
 UnixSocketQueue::UnixSocketQueue(std::shared_ptr<SealedMemory> page, std::vector<Fd> descriptors, std::string address)
@@ -174,7 +161,7 @@ void UnixSocketQueue::require_room_for_file() {
 // --- Receiving ---------------------------------------------------------------------------------------------------
 
 UnixSocketQueue::Received UnixSocketQueue::receive_packet(Packet& packet, ByteSpan direct, bool wait) {
-  const ByteSpan spill = scratch(1, kHeader + kPart);
+  const ByteSpan spill = scratch(kHeader + kPart);
   iovec parts[] = {
       {spill.data(), kHeader}, {direct.data(), direct.size()}, {spill.data() + kHeader, spill.size() - kHeader}};
   if (direct.empty()) parts[0].iov_len = spill.size();
@@ -209,7 +196,7 @@ UnixSocketQueue::Received UnixSocketQueue::classify(ssize_t count, const msghdr&
 
 std::size_t UnixSocketQueue::receive_packets(std::span<Packet> packets) {
   constexpr std::size_t kRoom = kHeader + kPart;
-  const ByteSpan spill = scratch(packets.size(), kRoom);
+  const ByteSpan spill = scratch(packets.size() * kRoom);
   std::array<Control, kBatch> controls;
   std::array<iovec, kBatch> parts;
   std::array<mmsghdr, kBatch> messages;
@@ -270,7 +257,7 @@ bool UnixSocketQueue::peek_first(Header& header) {
 // Walks by SO_PEEK_OFF, which is the socket's and so everybody's: hence under the lock, and set back. What is received
 // meanwhile moves the place along.
 bool UnixSocketQueue::peek_last(Header& header) {
-  const ByteSpan room = scratch(1, kHeader + kPart);
+  const ByteSpan room = scratch(kHeader + kPart);
   const auto set_place = [this](int place) {
     if (setsockopt(in(), SOL_SOCKET, SO_PEEK_OFF, &place, sizeof place) != 0) throw_errno("setsockopt(SO_PEEK_OFF)");
   };
