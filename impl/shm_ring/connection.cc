@@ -13,7 +13,6 @@
 namespace crucible {
 
 using shm_ring::Call;
-using shm_ring::Control;
 using shm_ring::Memory;
 
 namespace {
