@@ -92,6 +92,12 @@ inline void expect_filled(Connection& end, std::size_t size, std::size_t count) 
   for (std::size_t i = 0; i < count; ++i) ASSERT_TRUE(same(take(end), pattern(size, i))) << "message " << i;
 }
 
+/// Returns what it receives until the other end is gone.
+inline void echo(Connection& end) {
+  Bytes message;
+  while (end.recv_bytes(message) == Status::kOk) give(end, message);
+}
+
 class Stopwatch {
  public:
   std::chrono::nanoseconds elapsed() const { return std::chrono::steady_clock::now() - start_; }

@@ -25,11 +25,14 @@ class IdleReceiver final : public TransferSide<End> {
   }
 
  private:
-  static constexpr std::int64_t kSettleNs = 60'000'000;  // until naps have become as long as they will
+  static constexpr std::int64_t kSettleNs = 60'000'000;       // until naps have become as long as they will
+  static constexpr std::int64_t kLongestNapNs = 100'000'000;  // of any mechanism; blocks are shorter
+  static constexpr std::int64_t kStepNs = 61'803'399;         // the golden section: spreads them evenly over a nap
 
   Block run_block(std::uint64_t operations) override {
     (void)this->worker_->await();
-    const std::int64_t start = Deadline::now_ns() + kSettleNs;
+    phase_ns_ = (phase_ns_ + kStepNs) % kLongestNapNs;
+    const std::int64_t start = Deadline::now_ns() + kSettleNs + phase_ns_;
     sleep_until(start);
     const std::int64_t before = used_ns();
     sleep_until(start + static_cast<std::int64_t>(operations) * kOperationNs);
@@ -57,6 +60,7 @@ class IdleReceiver final : public TransferSide<End> {
   }
 
   Buffer buffer_;
+  std::int64_t phase_ns_ = 0;
 };
 
 }  // namespace crucible::bench

@@ -66,6 +66,12 @@ class BoostIpcSharedQueue final : public Queue {
     std::uint64_t length;
   };
 
+  /// What a message takes in the file.
+  static constexpr std::uint64_t in_pages(std::size_t length) noexcept {
+    constexpr std::uint64_t kPage = 4096;
+    return (length + kPage - 1) / kPage * kPage;
+  }
+
   BoostIpcSharedQueue(std::shared_ptr<SealedMemory> page, Fd file, std::shared_ptr<BoostIpcQueue> queue);
 
   Status put(ByteView message, Deadline deadline);

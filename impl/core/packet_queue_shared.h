@@ -26,13 +26,14 @@ struct PacketQueue::Shared {
     static std::uint64_t settled(std::uint64_t doubt) noexcept { return skipped(doubt) - 1; }
   };
 
-  // Putters. All but `next` and `doubt` only under the lock.
+  // Putters. All but `next` and `doubt` only under the lock. What getters read each time changes only with long
+  // messages and deaths, and stands apart from what every put writes.
   alignas(64) pthread_mutex_t lock;
-  std::atomic<std::uint64_t> next;     ///< number of the next message
-  std::atomic<std::uint64_t> beside;   ///< bytes beside their packets of all messages before that one
-  std::atomic<std::uint64_t> pending;  ///< of those, what the put that is under way adds
-  std::uint64_t known_first;           ///< all messages before this one are certainly gone
-  std::atomic<std::uint64_t> doubt;    ///< a Doubt
+  std::atomic<std::uint64_t> next;                ///< number of the next message
+  std::uint64_t known_first;                      ///< all messages before this one are certainly gone
+  alignas(64) std::atomic<std::uint64_t> beside;  ///< bytes beside their packets of all messages before the next one
+  std::atomic<std::uint64_t> pending;             ///< of those, what the put that is under way adds
+  std::atomic<std::uint64_t> doubt;               ///< a Doubt
 
   // Getters. Lower bounds of the truth, which is in the first packet: whoever is killed leaves them behind.
   alignas(64) std::atomic<std::uint64_t> first;

@@ -29,23 +29,24 @@ std::pair<Fd, Fd> ZeromqConnection::sockets() {
   return {Fd(ends[0]), Fd(ends[1])};
 }
 
-ZeromqConnection::Owners ZeromqConnection::make_owners(std::size_t count) {
-  const std::size_t bytes = count * sizeof(std::atomic<std::int64_t>);  // zeros, as mmap gives them, are objects
+ZeromqConnection::Ends ZeromqConnection::make_ends(std::size_t count) {
+  const std::size_t bytes = count * sizeof(Shared);  // zeros, as mmap gives them, are objects
   void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw_errno("mmap");
-  return {static_cast<std::atomic<std::int64_t>*>(memory), [bytes](auto* mapped) { munmap(mapped, bytes); }};
+  return {static_cast<Shared*>(memory), [bytes](auto* mapped) { munmap(mapped, bytes); }};
 }
 
 ZeromqConnection::ZeromqConnection(ZeromqTransport transport, Fd socket, bool readable, bool writable,
-                                   const PipeOptions& options, Owners owners, std::size_t index)
+                                   const PipeOptions& options, Ends ends, std::size_t index, std::size_t count)
     : transport_(transport),
       writable_(writable),
       readable_(readable),
       high_water_(high_water(options)),
       capacity_(options.capacity_bytes),
       tether_(std::move(socket)),
-      owners_(std::move(owners)),
-      owner_(owners_[static_cast<std::ptrdiff_t>(index)]) {
+      ends_(std::move(ends)),
+      mine_(ends_.get()[index]),
+      peers_(count > 1 ? &ends_.get()[1 - index] : nullptr) {
   check(options);
   if (!readable) return;
   listener_ = open_listener(transport, tether_, capacity_, own_);
@@ -72,6 +73,7 @@ void ZeromqConnection::close() noexcept {
   wakers_.reset();
   listener_.reset();
   tether_.close();
+  mine_.news.fetch_add(1, std::memory_order_release);
   if (departed_) settle();
 }
 
@@ -81,7 +83,7 @@ Status ZeromqConnection::claim() {
   if (generation_.load(std::memory_order_relaxed) == generation) return Status::kOk;
   const std::int64_t self = getpid();
   std::int64_t owner = 0;
-  if (!owner_.compare_exchange_strong(owner, self) && owner != self) return Status::kUnsupported;
+  if (!mine_.owner.compare_exchange_strong(owner, self) && owner != self) return Status::kUnsupported;
   if (generation_.exchange(generation) != generation) enlist(*this);
   return Status::kOk;
 }

@@ -50,14 +50,18 @@ class ZeromqConnection : public Connection {
   bool end_wait(short revents) final;
 
  protected:
-  /// Which process uses an end; 0: none yet. In memory that its copies share.
-  using Owners = std::shared_ptr<std::atomic<std::int64_t>[]>;
+  /// What the copies of an end share, and the ends of a pair with each other.
+  struct Shared {
+    std::atomic<std::int64_t> owner;  ///< the process that uses it; 0: none yet
+    std::atomic<std::uint32_t> news;  ///< counts what it has told its peer by the tether
+  };
+  using Ends = std::shared_ptr<Shared[]>;
 
   /// An end tied to its peer by `socket`. Listens if it is readable, and greets.
   ZeromqConnection(ZeromqTransport transport, Fd socket, bool readable, bool writable, const PipeOptions& options,
-                   Owners owners, std::size_t index);
+                   Ends ends, std::size_t index, std::size_t count);
   static std::pair<Fd, Fd> sockets();
-  static Owners make_owners(std::size_t count);
+  static Ends make_ends(std::size_t count);
 
  private:
   /// The first part of a last word, which says that nothing comes after it.
@@ -71,6 +75,7 @@ class ZeromqConnection : public Connection {
   Status await_room(Deadline deadline);
   void lend_connection(Deadline deadline);
   void finish_sending();
+  const Tether::News& look_at_receiver();
 
   Status receive(Destination& to, Deadline deadline);
   Status next(Deadline deadline);
@@ -89,12 +94,16 @@ class ZeromqConnection : public Connection {
   Tether tether_;
   Fd listener_;  // what the peer connects to; libzmq accepts from it
   Tether::Greeting own_;
-  Owners owners_;
-  std::atomic<std::int64_t>& owner_;
+  Ends ends_;
+  Shared& mine_;
+  const Shared* const peers_;             ///< nullptr: at the other side of a door, and nothing of it is shared
   std::atomic<unsigned> generation_ = 0;  // in which this process claimed the end
   Gate gate_;
 
   // The sending thread's.
+  Tether::News receiver_;  // as it was looked at last
+  std::uint32_t receivers_news_ = 0;
+  std::int64_t looked_ns_ = 0;
   ZeromqSocket out_;
   int out_descriptor_ = -1;
   ZeromqSocket out_monitor_;               // until the connection has been lent
@@ -124,21 +133,22 @@ class ZeromqEnd final : public ZeromqConnection {
  public:
   static std::pair<std::unique_ptr<ZeromqEnd>, std::unique_ptr<ZeromqEnd>> pair(const PipeOptions& options) {
     auto [first, second] = sockets();
-    const Owners owners = make_owners(2);
-    return {std::unique_ptr<ZeromqEnd>(new ZeromqEnd(std::move(first), true, options.duplex, options, owners, 0)),
-            std::unique_ptr<ZeromqEnd>(new ZeromqEnd(std::move(second), options.duplex, true, options, owners, 1))};
+    const Ends ends = make_ends(2);
+    return {std::unique_ptr<ZeromqEnd>(new ZeromqEnd(std::move(first), true, options.duplex, options, ends, 0, 2)),
+            std::unique_ptr<ZeromqEnd>(new ZeromqEnd(std::move(second), options.duplex, true, options, ends, 1, 2))};
   }
   /// Both sides of a door: the socket becomes the tether.
   static std::unique_ptr<Connection> admit(Fd socket, const PipeOptions& options) {
-    return std::unique_ptr<Connection>(new ZeromqEnd(std::move(socket), true, true, options, make_owners(1), 0));
+    return std::unique_ptr<Connection>(new ZeromqEnd(std::move(socket), true, true, options, make_ends(1), 0, 1));
   }
   static std::unique_ptr<Connection> enter(Fd socket, const PipeOptions& options, Deadline /*deadline*/) {
     return admit(std::move(socket), options);
   }
 
  private:
-  ZeromqEnd(Fd socket, bool readable, bool writable, const PipeOptions& options, Owners owners, std::size_t index)
-      : ZeromqConnection(kTransport, std::move(socket), readable, writable, options, std::move(owners), index) {}
+  ZeromqEnd(Fd socket, bool readable, bool writable, const PipeOptions& options, Ends ends, std::size_t index,
+            std::size_t count)
+      : ZeromqConnection(kTransport, std::move(socket), readable, writable, options, std::move(ends), index, count) {}
 };
 
 }  // namespace crucible

@@ -51,6 +51,7 @@ Status ZeromqConnection::receive(Destination& to, Deadline deadline) {
     readable_ = false;
     in_.close();
     tether_.say_deaf();
+    mine_.news.fetch_add(1, std::memory_order_release);
   }
   if (!writable_) close();
   return Status::kBadLength;
@@ -116,6 +117,7 @@ void ZeromqConnection::attach_receiver() {
   listener_.reset();
   in_ = std::move(socket);
   tether_.say_attached();
+  mine_.news.fetch_add(1, std::memory_order_release);
 }
 
 // One message of the peer's into next_; false: there is none now. Closing words of several parts, and messages of

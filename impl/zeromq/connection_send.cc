@@ -43,7 +43,7 @@ Status ZeromqConnection::send_many(std::span<const ByteView> messages, std::size
     if (messages[sent].size() > kMaxMessage) return Status::kBadLength;
     if (sent % kBatch == 0) {
       if (const Status status = claim(); status != Status::kOk) return status;
-      const Tether::News news = tether_.look();
+      const Tether::News& news = look_at_receiver();
       if (news.severed || news.deaf) return Status::kBrokenPipe;
       if (news.attached && !std::exchange(peer_attached_, true)) unclaimed_.clear();
       if (!out_) {
@@ -54,6 +54,20 @@ Status ZeromqConnection::send_many(std::span<const ByteView> messages, std::size
     if (const Status status = send_message(messages[sent], deadline); status != Status::kOk) return status;
   }
   return Status::kOk;
+}
+
+// To ask the kernel costs more than to send a short message. What the peer does in good order it announces in shared
+// memory too; that it was killed may go unnoticed for so long.
+const Tether::News& ZeromqConnection::look_at_receiver() {
+  constexpr std::int64_t kLookEveryNs = 50'000;
+  if (peers_ != nullptr) {
+    const std::uint32_t news = peers_->news.load(std::memory_order_acquire);
+    const std::int64_t now = Deadline::now_ns();
+    if (news == receivers_news_ && now - looked_ns_ < kLookEveryNs) return receiver_;
+    receivers_news_ = news;
+    looked_ns_ = now;
+  }
+  return receiver_ = tether_.look();
 }
 
 // The peer listens from the pair's making on, or says where in its greeting, so connecting succeeds although it may not
