@@ -40,15 +40,32 @@ def load() -> dict:
     return mutants
 
 
-def mutate(mutant: dict, overlay: Path) -> None:
-    """Puts the mutated file into `overlay`, under its path below impl/."""
+def mutated(mutant: dict) -> str:
+    """The text of the mutated file."""
     text = (IMPL / mutant["file"]).read_text()
     count = text.count(mutant["find"])
     if count != 1:
         raise Defect(f"no longer applies: impl/{mutant['file']} holds the text to replace {count} times, not once")
-    mutated = overlay / mutant["file"]
-    mutated.parent.mkdir(parents=True)
-    mutated.write_text(text.replace(mutant["find"], mutant["replace"]))
+    return text.replace(mutant["find"], mutant["replace"])
+
+
+def mutate(mutant: dict, overlay: Path) -> None:
+    """Puts the mutated file into `overlay`, under its path below impl/."""
+    file = overlay / mutant["file"]
+    file.parent.mkdir(parents=True)
+    file.write_text(mutated(mutant))
+
+
+def check(mutants: dict) -> bool:
+    """Prints which mutants no longer apply; true if all do."""
+    good = True
+    for mutant in mutants.values():
+        try:
+            mutated(mutant)
+        except (Defect, OSError) as error:
+            print(f"{mutant['name']}: {error}")
+            good = False
+    return good
 
 
 def run_tool(arguments: list[str], build: Path, what: str) -> str:
@@ -168,6 +185,7 @@ def main() -> int:
     parser.add_argument("name", nargs="?", help="the mutant, as --list shows it")
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="a complete Ninja build directory")
     parser.add_argument("--list", action="store_true", help="list all mutants")
+    parser.add_argument("--check", action="store_true", help="only see whether all mutants still apply")
     parser.add_argument("--names", action="store_true", help="with --list: names only")
     arguments = parser.parse_args()
     # A time limit's signal must not leave the temporary directory or processes behind.
@@ -178,6 +196,8 @@ def main() -> int:
             for mutant in mutants.values():
                 print(mutant["name"] if arguments.names else f"{mutant['name']:34} {mutant['clause']:4} {mutant['why']}")
             return 0
+        if arguments.check:
+            return 0 if check(mutants) else 1
         if arguments.name not in mutants:
             parser.error(f"no mutant named {arguments.name}")
         start = time.monotonic()
