@@ -1,5 +1,6 @@
 #include "support/case.h"
 
+#include <algorithm>
 #include <array>
 #include <numeric>
 #include <string_view>
@@ -67,11 +68,12 @@ void add_cpu_shares(Json& figures, const Case& cell, const Tally& tally, double 
 
 /// Microseconds per message are seconds per million messages.
 void add_costs(Json& figures, const Usage& usage, double messages) {
-  const auto user = static_cast<double>(usage.user_us) / messages;
-  const auto system = static_cast<double>(usage.system_us) / messages;
-  figures["cpu_s_per_million"] = user + system;
+  const auto total = static_cast<double>(usage.user_us + usage.system_us) / messages;
+  // Of other processes the parts are known to the tick only, which a short run may have none of, or one too many.
+  const double user = std::clamp(static_cast<double>(usage.user_us) / messages, 0.0, total);
+  figures["cpu_s_per_million"] = total;
   figures["cpu_user_s_per_million"] = user;
-  figures["cpu_system_s_per_million"] = system;
+  figures["cpu_system_s_per_million"] = total - user;
   figures["context_switches_per_message"] = static_cast<double>(usage.context_switches) / messages;
 }
 

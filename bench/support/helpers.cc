@@ -1,5 +1,8 @@
 #include "support/helpers.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -23,18 +26,17 @@ Usage usage_of(pid_t process) {
   Usage usage;
   clockid_t clock = {};
   if (clock_getcpuclockid(process, &clock) != 0) return usage;
-  // The clock is exact; the two parts are told in ticks of 10 ms, and give no more than their proportion.
-  const auto total = static_cast<double>(clock_ns(clock)) / 1000;
+  // The clock is exact; what the process itself used is told in whole ticks, which only ever grow.
+  const std::int64_t total_us = clock_ns(clock) / 1000;
   std::string stat;
   std::getline(std::ifstream(folder / "stat"), stat);
   std::istringstream fields(stat.substr(stat.rfind(')') + 1));
   std::string skipped;
   for (int field = 3; field < 14; ++field) fields >> skipped;
-  double user = 0, system = 0;
-  fields >> user >> system;
-  const double share = user + system > 0 ? user / (user + system) : 0.5;
-  usage.user_us = static_cast<std::int64_t>(total * share);
-  usage.system_us = static_cast<std::int64_t>(total) - usage.user_us;
+  std::int64_t ticks = 0;
+  fields >> ticks;
+  usage.user_us = std::min(total_us, ticks * 1'000'000 / sysconf(_SC_CLK_TCK));
+  usage.system_us = total_us - usage.user_us;
   usage.context_switches = number_in(folder / "status", "voluntary_ctxt_switches:") +
                            number_in(folder / "status", "nonvoluntary_ctxt_switches:");
   return usage;
