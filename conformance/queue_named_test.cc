@@ -55,10 +55,6 @@ class NamedQueue : public QueueTest {
   }
 };
 
-#define CRUCIBLE_REQUIRE_LOCAL_NAMES \
-  if (!mechanism().pipe.local_names) \
-  GTEST_SKIP() << mechanism().name << " opens at host:port: the kernel has no names there"
-
 TEST_P(NamedQueue, Q49_AProgramThatKnowsTheAddressPutsAndTakes) {
   const std::unique_ptr<Queue> queue = create();
   const auto peer = program(*queue);
@@ -291,7 +287,7 @@ TEST_P(NamedQueue, Q51_TheKeyDecidesWhoComesIn) {
 }
 
 TEST_P(NamedQueue, Q52_ANameIsItsOwnersAloneWhateverTheUmask) {
-  CRUCIBLE_REQUIRE_LOCAL_NAMES;
+  CRUCIBLE_REQUIRE(local_names);
   const Directory directory;
   const std::string path = directory.file("queue");
   for (const mode_t mask : {0000U, 0022U, 0077U, 0777U}) {
@@ -307,7 +303,7 @@ TEST_P(NamedQueue, Q52_ANameIsItsOwnersAloneWhateverTheUmask) {
 }
 
 TEST_P(NamedQueue, Q52_AnotherUserDoesNotComeIn) {
-  CRUCIBLE_REQUIRE_LOCAL_NAMES;
+  CRUCIBLE_REQUIRE(local_names);
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to become another user";
   const std::unique_ptr<Queue> queue = create();
   Peer stranger([&] {
