@@ -239,16 +239,21 @@ TEST_P(PipeTiming, H25_AReceiveOfHalfAMessageGivesUpInTime) {
 TEST_P(PipeTiming, P49_ADeathIsNoticedWithinATenthOfASecond) {
   for (int round = 0; round < 5; ++round) {
     auto [here, there] = pipe();
-    Peer child([end = std::move(there), &here = here] {
+    Event waiting;
+    const SharedBox<std::atomic<std::int64_t>> death_ns{0};
+    Peer child([end = std::move(there), &here = here, &waiting, &death_ns] {
       here.reset();
+      // Long enough for both sides to be waiting.
+      const SignalTimer death(SIGKILL, 50ms);
+      *death_ns = Deadline::now_ns() + 50'000'000;
+      waiting.set();
       (void)next_status(*end);
     });
-    await_blocked(child.pid());
-    const Stopwatch since;
-    child.kill();
+    waiting.wait();
     EXPECT_EQ(next_status(*here), Status::kEof);
     EXPECT_EQ(here->send_bytes(text("x")), Status::kBrokenPipe);
-    EXPECT_LT(since.elapsed(), 100ms);
+    EXPECT_LT(Deadline::now_ns() - *death_ns, 100'000'000);
+    child.kill();
     child.join();
   }
 }

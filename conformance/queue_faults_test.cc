@@ -26,18 +26,6 @@ namespace {
 
 class QueueFaults : public QueueTest {
  protected:
-  /// Processes that this process and those it has begotten have now, but for those in `known`.
-  static std::vector<pid_t> new_descendants(const std::vector<pid_t>& known) {
-    std::vector<pid_t> all = proc::descendants_of(::getpid());
-    std::erase_if(all, [&](pid_t pid) { return std::ranges::find(known, pid) != known.end(); });
-    return all;
-  }
-  static void kill_all(const std::vector<pid_t>& pids) {
-    for (const pid_t pid : pids) EXPECT_EQ(::kill(pid, SIGKILL), 0);
-    for (const pid_t pid : pids) {
-      while (!proc::thread(pid, pid).gone()) std::this_thread::yield();
-    }
-  }
   // By somebody else, so that a call that the stop holds up is over then too.
   static Peer continue_after_a_second(pid_t stopped) {
     return Peer([stopped] {

@@ -280,8 +280,7 @@ TEST_P(QueueTiming, Q48_AKilledHolderDelaysNobodyForLong) {
 TEST_P(QueueTiming, Q48_TheDeathOfWhatCarriesItIsToldWithinATenthOfASecond) {
   const std::vector<pid_t> known = proc::descendants_of(::getpid());
   const QueueHandle queue = make();
-  std::vector<pid_t> carriers = proc::descendants_of(::getpid());
-  std::erase_if(carriers, [&](pid_t pid) { return std::ranges::find(known, pid) != known.end(); });
+  const std::vector<pid_t> carriers = new_descendants(known);
   const SharedBox<std::atomic<std::int64_t>> told_ns{0};
   Peer waiting([&] {
     const Status status = next_status(*queue, carriers.empty() ? Deadline::after(2s) : Deadline::never());
@@ -290,7 +289,7 @@ TEST_P(QueueTiming, Q48_TheDeathOfWhatCarriesItIsToldWithinATenthOfASecond) {
   });
   await_blocked(waiting.pid());
   const std::int64_t killed_ns = Deadline::now_ns();
-  for (const pid_t pid : carriers) EXPECT_EQ(::kill(pid, SIGKILL), 0);
+  kill_all(carriers);
   waiting.join();
   EXPECT_LT(*told_ns - killed_ns, carriers.empty() ? 2'100'000'000 : 100'000'000);
   const Stopwatch since;

@@ -241,7 +241,7 @@ TEST_P(NamedQueue, Q50_AnOpenThatFindsNobodyAwakeGivesUpInItsTime) {
   if (queue) put(*queue, "it needed nobody awake");
   owner.kill();
   owner.join();
-  (void)create();  // which removes what the killed owner may have left
+  dead_leave_names();
 }
 
 // A pipe's door is no queue's and the reverse; neither side takes the other for its own.

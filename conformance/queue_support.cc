@@ -1,5 +1,14 @@
 #include "conformance/queue_support.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <thread>
+
+#include "conformance/support/peer.h"
+#include "conformance/support/proc.h"
+
 namespace crucible::testing {
 
 std::string QueueVariant::name() const {
@@ -80,8 +89,31 @@ void QueueTest::warm_up() {
   await_orphans();
 }
 
+std::vector<pid_t> QueueTest::new_descendants(const std::vector<pid_t>& known) {
+  std::vector<pid_t> all = proc::descendants_of(::getpid());
+  std::erase_if(all, [&](pid_t pid) { return std::ranges::find(known, pid) != known.end(); });
+  return all;
+}
+
+void QueueTest::kill_all(const std::vector<pid_t>& pids) {
+  dead_leave_names();
+  for (const pid_t pid : pids) EXPECT_EQ(::kill(pid, SIGKILL), 0);
+  for (const pid_t pid : pids) {
+    while (!proc::thread(pid, pid).gone()) std::this_thread::yield();
+  }
+}
+
 void QueueTest::TearDown() {
   if (!HasFailure()) await_orphans();
+  if (!HasFailure() && dead_leave_names_) {
+    Peer next([] {
+      const auto queue = form().create(mechanism().scheme.empty() ? "" : std::string(mechanism().scheme) + ":", {});
+      put(*queue, "used");
+      EXPECT_EQ(get_text(*queue), "used");
+    });
+    next.join();
+    await_orphans();
+  }
   CleanFixture::TearDown();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/types.h>
 
 #include <cstddef>
 #include <memory>
@@ -61,10 +62,19 @@ class QueueTest : public CleanFixture, public ::testing::WithParamInterface<Queu
   static Status put_by(Queue& queue, ByteView message, std::size_t which);
   /// Every getting form in turn.
   static Status get_by(Queue& queue, Bytes& message, std::size_t which);
+  /// Processes that this process and those it has begotten have now, but for those in `known`.
+  static std::vector<pid_t> new_descendants(const std::vector<pid_t>& known);
+  /// Returns when they are dead.
+  void kill_all(const std::vector<pid_t>& pids);
+  /// To be called by a test that kills who has names: the queue of a new process must remove them.
+  void dead_leave_names() noexcept { dead_leave_names_ = true; }
 
   void warm_up() override;
   /// Whatever carried the queue must end by itself once its last handle is gone.
   void TearDown() override;
+
+ private:
+  bool dead_leave_names_ = false;
 };
 
 inline void put(Queue& queue, ByteView message) { EXPECT_EQ(queue.put_bytes(message), Status::kOk); }

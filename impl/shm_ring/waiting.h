@@ -102,10 +102,10 @@ class Waiting {
   }
 
  private:
-  static constexpr int kGlances = 128;                   // about as long as two system calls
-  static constexpr int kFewGlances = 16;                 // while sleeping is what pays
-  static constexpr std::chrono::microseconds kLook{50};  // what waking a process on another CPU may take
-  static constexpr int kSpinsBetweenQuestions = 512;     // in system calls that look whether anything ended
+  static constexpr int kGlances = 128;                              // about as long as two system calls
+  static constexpr int kFewGlances = 16;                            // while sleeping is what pays
+  static constexpr std::chrono::microseconds kLook{50};             // what waking a process on another CPU may take
+  static constexpr std::chrono::milliseconds kBetweenQuestions{2};  // system calls that look whether anything ended
   // A death during a nap is seen after it, and so is a wake-up that died with the one who owed it. None is shorter than
   // the kernel's tick: a time-out that comes before it reprograms the hardware's timer, which cost 3 us of a round
   // trip.
@@ -148,12 +148,15 @@ class Waiting {
   // Yields, since the peer may be waiting for this very CPU: with pauses alone each message would cost a time slice.
   template <class Ready>
   Status spin(Deadline deadline, Ready& ready) {
-    for (int question = 1;; ++question) {
+    for (Deadline question = Deadline::after(kBetweenQuestions);;) {
       if (glance(ready)) return Status::kOk;
       yield();
       if (gate_.closed()) return Status::kClosed;
-      const bool due = question % kSpinsBetweenQuestions == 0;
-      if (due) word_.fetch_or(kSpins, std::memory_order_relaxed);
+      const bool due = question.has_passed();
+      if (due) {
+        word_.fetch_or(kSpins, std::memory_order_relaxed);
+        question = Deadline::after(kBetweenQuestions);
+      }
       if (due || watch_.heard() || deadline.has_passed()) {
         const Status status = judge(ready);
         if (status != Status::kTimeout || deadline.has_passed()) return status;
