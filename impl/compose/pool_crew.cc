@@ -39,7 +39,7 @@ void PoolDispatcher::start_worker(Worker& worker) {
   claims_[worker.place].reset();
   worker.answered.store(0, std::memory_order_release);
   worker.sent = 0;
-  worker.reached = worker.ready = worker.leaving = worker.gone = false;
+  worker.started = worker.reached = worker.ready = worker.leaving = worker.gone = false;
   worker.exit_code.reset();
   worker.left = plan_.tasks_per_worker;
   worker.long_at.reset();
@@ -55,6 +55,7 @@ void PoolDispatcher::hear_zygote() {
       case Zygote::News::kStarted: {
         const std::lock_guard lock(board_.mutex);
         board_.pids[worker.place] = news->number;
+        worker.started = true;
         break;
       }
       case Zygote::News::kNotStarted:

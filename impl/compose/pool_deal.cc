@@ -23,16 +23,23 @@ constexpr int kMostAnswersAtOnce = 64;  // lest one worker keep the others waiti
 
 }  // namespace
 
-// Idle workers first; what is left goes to those who will be idle soonest.
 void PoolDispatcher::deal() {
+  hand_out();
+  if (depth_ > 1 && queue_.empty()) {
+    withdraw_for_idle();
+    hand_out();
+  }
+  if (phase_ == PoolBoard::Phase::kClosing && queue_.empty()) let_idle_leave();
+}
+
+// Idle workers first; what is left goes to those who will be idle soonest.
+void PoolDispatcher::hand_out() {
   for (std::size_t depth = 1; depth <= depth_ && !queue_.empty(); ++depth) {
     for (auto& worker : workers_) {
       if (queue_.empty()) break;
       if (can_take(*worker, depth)) give(*worker);
     }
   }
-  if (depth_ > 1 && queue_.empty()) withdraw_for_idle();
-  if (phase_ == PoolBoard::Phase::kClosing && queue_.empty()) let_idle_leave();
 }
 
 bool PoolDispatcher::can_take(const Worker& worker, std::size_t depth) const {
@@ -99,20 +106,18 @@ void PoolDispatcher::send(Worker& worker, ByteView message) {
 
 // A task that waits behind one that may never end goes to a worker that has nothing to do.
 void PoolDispatcher::withdraw_for_idle() {
-  for (auto& idle : workers_) {
-    if (!idle->given.empty() || !can_take(*idle, 1)) continue;
-    for (auto& busy : workers_) {
-      if (busy->given.size() < 2 || !busy->unsent.empty() || busy->exit_code) continue;
-      const std::uint64_t begun = claims_[busy->place].withdraw(busy->sent);
-      while (!busy->given.empty() && busy->given.back().number > begun) {
-        queue_.push_front(std::move(busy->given.back().item));
-        busy->given.pop_back();
-        ++busy->left;
-      }
-      if (!queue_.empty()) break;
+  const auto is_idle = [this](const auto& worker) { return worker->given.empty() && can_take(*worker, 1); };
+  const auto idle = static_cast<std::size_t>(std::ranges::count_if(workers_, is_idle));
+  for (auto& busy : workers_) {
+    if (queue_.size() >= idle) return;
+    if (busy->given.size() < 2 || !busy->unsent.empty() || busy->exit_code) continue;
+    const std::uint64_t begun = claims_[busy->place].withdraw(busy->sent);
+    while (!busy->given.empty() && busy->given.back().number > begun) {
+      queue_.push_front(std::move(busy->given.back().item));
+      busy->given.pop_back();
+      ++busy->left;
     }
-    while (!queue_.empty() && can_take(*idle, 1)) give(*idle);
-    if (!queue_.empty()) return;
+    if (busy->given.empty()) busy->answered.store(busy->sent, std::memory_order_release);
   }
 }
 

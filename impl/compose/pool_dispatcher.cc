@@ -59,7 +59,7 @@ PoolDispatcher::PoolDispatcher(const PoolPlan& plan, PoolBoard& board, PoolCallb
 PoolDispatcher::~PoolDispatcher() { end_workers(); }
 
 void PoolDispatcher::bring_up() {
-  while (!std::ranges::all_of(workers_, [](const auto& worker) { return worker->reached || worker->gone; })) {
+  while (!std::ranges::all_of(workers_, [](const auto& worker) { return worker->started && worker->reached; })) {
     loop_.run_once(next_alarm());
     ring_alarms();
     if (failed_) throw Broken(board_.failure);

@@ -63,6 +63,7 @@ class PoolDispatcher {
     std::size_t place = 0;
     std::uint64_t id = 0;
     std::unique_ptr<Connection> channel;
+    bool started = false;          ///< its pid is known
     bool reached = false;          ///< it has said hello
     bool ready = false;            ///< its initializer has returned
     bool leaving = false;          ///< it was told to
@@ -109,6 +110,7 @@ class PoolDispatcher {
 
   // pool_deal.cc: tasks and what comes of them.
   void deal();
+  void hand_out();
   bool can_take(const Worker& worker, std::size_t depth) const;
   void give(Worker& worker);
   void send_long(Worker& worker);
