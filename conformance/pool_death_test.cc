@@ -139,7 +139,7 @@ TEST_P(PoolDeath, H1_WithTheResultItEndsThatTaskOnly) {
   });
 }
 
-TEST_P(PoolDeath, H1_InTheMiddleOfALongResultItEndsThatTaskOnly) {
+TEST_P(PoolDeath, W43_InTheMiddleOfALongResultItEndsThatTaskOnly) {
   CRUCIBLE_REQUIRE(survives_kill);
   Peer owner([] {
     const auto pool = make(1);
@@ -164,6 +164,7 @@ TEST_P(PoolDeath, H1_InTheMiddleOfALongResultItEndsThatTaskOnly) {
 }
 
 TEST_P(PoolDeath, H2_IdleItEndsNoTask) {
+  CRUCIBLE_REQUIRE(survives_kill);
   for (int way = 0; way < kWays; ++way) {
     SCOPED_TRACE(way);
     Board::clear();
@@ -189,6 +190,7 @@ TEST_P(PoolDeath, H2_IdleItEndsNoTask) {
 }
 
 TEST_P(PoolDeath, H2_EachIdleWorkerInTurn) {
+  CRUCIBLE_REQUIRE(survives_kill);
   const auto pool = make(3);
   for (const pid_t pid : pool->workers()) {
     await_blocked(pid);

@@ -1,4 +1,4 @@
-// Clauses H1, H10, H16, H17 and H29 under load: workers, the zygote and the owner killed at random moments.
+// Clauses W35, W36, W43, H10, H16 and H17: workers, what starts them, and the owner are killed under load.
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -50,7 +50,7 @@ class PoolKill : public PoolTest {
   }
 };
 
-TEST_P(PoolKill, H1_TwoHundredWorkersKilledUnderLoad) {
+TEST_P(PoolKill, W43_TwoHundredWorkersKilledUnderLoad) {
   CRUCIBLE_REQUIRE(survives_kill);
   Random random;
   const auto pool = make(3);
@@ -133,7 +133,7 @@ TEST_P(PoolKill, H10_TerminatedAtTwoHundredMoments) {
   }
 }
 
-TEST_P(PoolKill, H29_TheOwnersDeathEndsIdleAndBusyWorkers) {
+TEST_P(PoolKill, W36_TheOwnersDeathEndsIdleAndBusyWorkers) {
   for (int round = 0; round < 5; ++round) {
     Board::clear();
     Peer owner([] {
@@ -155,7 +155,7 @@ TEST_P(PoolKill, H29_TheOwnersDeathEndsIdleAndBusyWorkers) {
   }
 }
 
-TEST_P(PoolKill, H29_AlsoWhereTheZygoteWasStopped) {
+TEST_P(PoolKill, W36_AlsoWhereTheZygoteWasStopped) {
   Peer owner([] {
     const auto pool = make(2);
     const auto held = pool->apply_async(&hold, {0, 1});

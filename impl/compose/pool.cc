@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 #include <utility>
 
 #include "core/fork_order.h"
@@ -46,8 +47,12 @@ class ComposedPool::Registry {
   }
   void enter(ComposedPool* pool) {
     const std::lock_guard lock(mutex_);
-    if (!std::exchange(ends_them_, true)) std::atexit([] { get().end_all(); });
     pools_.push_back(pool);
+  }
+  // What its mechanism does at the program's end must come after the pools' own end: once it has been used.
+  void end_before(std::string_view mechanism) {
+    const std::lock_guard lock(mutex_);
+    if (used_.insert(mechanism).second) std::atexit([] { get().end_all(); });
   }
   void leave(ComposedPool* pool) noexcept {
     const std::lock_guard lock(mutex_);
@@ -85,12 +90,12 @@ class ComposedPool::Registry {
   static void after_fork_in_child() {
     after_fork_in_parent();
     for (ComposedPool* pool : std::exchange(get().pools_, {})) pool->become_copy();
-    get().ends_them_ = false;
+    get().used_.clear();
   }
 
   std::mutex mutex_;
   std::vector<ComposedPool*> pools_;
-  bool ends_them_ = false;
+  std::set<std::string_view> used_;
 };
 
 void ComposedPool::register_with_forks() { Registry::get(); }
@@ -118,6 +123,7 @@ std::unique_ptr<ComposedPool> ComposedPool::create(const QueueCarrier& carrier, 
   pool->dispatcher_ = std::make_unique<PoolDispatcher>(pool->plan_, pool->board_, pool->callbacks_);
   Registry::get().enter(pool.get());
   pool->dispatcher_->bring_up();
+  Registry::get().end_before(carrier.mechanism);
   pool->thread_ = std::make_unique<std::thread>([dispatcher = pool->dispatcher_.get()] { dispatcher->run(); });
   return pool;
 }

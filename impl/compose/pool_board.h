@@ -25,6 +25,7 @@ struct PoolItem {
   std::shared_ptr<PoolJob> job;
   std::size_t index;
   PoolTask task;
+  std::uint64_t serial = 0;  ///< the dispatcher's, in the order in which tasks were submitted
 };
 
 /// Runs the callbacks of jobs, one after the other, on a thread that is started with the first.

@@ -152,7 +152,7 @@ void PoolDispatcher::bury(Worker& worker) {
   worker.alarm_ns = 0;
   for (auto given = worker.given.rbegin(); given != worker.given.rend(); ++given) {
     if (given->number > begun) {
-      queue_.push_front(std::move(given->item));
+      put_back(std::move(given->item));
       continue;
     }
     board_.lost.fetch_add(1, std::memory_order_relaxed);

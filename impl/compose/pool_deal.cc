@@ -4,6 +4,7 @@
 #include <cstring>
 #include <exception>
 #include <utility>
+#include <vector>
 
 #include "api/remote_error.h"
 #include "compose/pool_dispatcher.h"
@@ -24,11 +25,8 @@ constexpr int kMostAnswersAtOnce = 64;  // lest one worker keep the others waiti
 }  // namespace
 
 void PoolDispatcher::deal() {
+  if (depth_ > 1) withdraw_for_idle();
   hand_out();
-  if (depth_ > 1 && queue_.empty()) {
-    withdraw_for_idle();
-    hand_out();
-  }
   if (phase_ == PoolBoard::Phase::kClosing && queue_.empty()) let_idle_leave();
 }
 
@@ -104,21 +102,38 @@ void PoolDispatcher::send(Worker& worker, ByteView message) {
   // Other outcomes mean that the worker is ending, which is reported by its parent.
 }
 
-// A task that waits behind one that may never end goes to a worker that has nothing to do.
+// What waits behind a task that may never end goes to a worker that has nothing to do, before anything younger does.
 void PoolDispatcher::withdraw_for_idle() {
+  const auto waits = [](const auto& worker) {
+    return worker->given.size() > 1 && worker->unsent.empty() && !worker->exit_code;
+  };
   const auto is_idle = [this](const auto& worker) { return worker->given.empty() && can_take(*worker, 1); };
   const auto idle = static_cast<std::size_t>(std::ranges::count_if(workers_, is_idle));
-  for (auto& busy : workers_) {
-    if (queue_.size() >= idle) return;
-    if (busy->given.size() < 2 || !busy->unsent.empty() || busy->exit_code) continue;
-    const std::uint64_t begun = claims_[busy->place].withdraw(busy->sent);
-    while (!busy->given.empty() && busy->given.back().number > begun) {
-      queue_.push_front(std::move(busy->given.back().item));
-      busy->given.pop_back();
-      ++busy->left;
-    }
-    if (busy->given.empty()) busy->answered.store(busy->sent, std::memory_order_release);
+  if (idle == 0 || std::ranges::none_of(workers_, waits)) return;
+  std::vector<Worker*> busy;
+  for (auto& worker : workers_) {
+    if (waits(worker)) busy.push_back(worker.get());
   }
+  std::ranges::sort(busy, {}, [](const Worker* worker) { return worker->given[1].item.serial; });
+  for (Worker* const worker : busy) {
+    if (queue_.size() >= idle && queue_[idle - 1].serial < worker->given[1].item.serial) return;
+    withdraw(*worker);
+  }
+}
+
+void PoolDispatcher::withdraw(Worker& busy) {
+  const std::uint64_t begun = claims_[busy.place].withdraw(busy.sent);
+  while (!busy.given.empty() && busy.given.back().number > begun) {
+    put_back(std::move(busy.given.back().item));
+    busy.given.pop_back();
+    ++busy.left;
+  }
+  if (busy.given.empty()) busy.answered.store(busy.sent, std::memory_order_release);
+}
+
+void PoolDispatcher::put_back(PoolItem item) {
+  const auto place = std::ranges::lower_bound(queue_, item.serial, {}, &PoolItem::serial);
+  queue_.insert(place, std::move(item));
 }
 
 void PoolDispatcher::let_idle_leave() {
@@ -195,7 +210,9 @@ void PoolDispatcher::answer(Worker& worker, Status status) {
   // If what followed was taken back the worker passes over it.
   worker.answered.store(worker.given.empty() ? worker.sent : given.number, std::memory_order_release);
   board_.done.fetch_add(1, std::memory_order_relaxed);
-  finish(given.item, {.status = status, .bytes = Bytes(in_.begin() + kHeader, in_.end())});
+  in_.erase(in_.begin(), in_.begin() + kHeader);
+  const bool is_long = in_.size() > wire::kLongestMessage;
+  finish(given.item, {.status = status, .bytes = is_long ? std::move(in_) : Bytes(in_)});
   if (plan_.tasks_per_worker != 0 && worker.left == 0 && worker.given.empty() && !worker.leaving) {
     worker.leaving = true;
     out_.resize(kHeader);

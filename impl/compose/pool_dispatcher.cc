@@ -122,7 +122,10 @@ void PoolDispatcher::take_orders() {
     inbox.swap(board_.inbox);
     phase_ = board_.phase;
   }
-  std::ranges::move(inbox, std::back_inserter(queue_));
+  for (PoolItem& item : inbox) {
+    item.serial = ++serial_;
+    queue_.push_back(std::move(item));
+  }
   if (phase_ == PoolBoard::Phase::kTerminating) abandon_all(Status::kTerminated, "the pool was terminated");
 }
 

@@ -116,6 +116,8 @@ class PoolDispatcher {
   void send_long(Worker& worker);
   void send(Worker& worker, ByteView message);
   void withdraw_for_idle();
+  void withdraw(Worker& busy);
+  void put_back(PoolItem item);
   void let_idle_leave();
   bool receive(Worker& worker);
   void hear(Worker& worker);
@@ -135,7 +137,8 @@ class PoolDispatcher {
   EventLoop loop_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::list<Stranger> strangers_;
-  std::deque<PoolItem> queue_;
+  std::deque<PoolItem> queue_;  // by serial
+  std::uint64_t serial_ = 0;
   PoolBoard::Phase phase_ = PoolBoard::Phase::kRunning;
   bool bringing_up_ = true;
   bool failed_ = false;
