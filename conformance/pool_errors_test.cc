@@ -52,10 +52,10 @@ std::string thrown_by(Pool& pool, F task) {
   try {
     (void)pool.apply(task);
   } catch (const E& error) {
-    const auto* const origin = dynamic_cast<const RemoteOrigin*>(&error);
-    EXPECT_NE(origin, nullptr) << error.what();
-    if (origin != nullptr) {
-      EXPECT_TRUE(origin->origin().starts_with("PoolWorker-1, process ")) << origin->origin();
+    const auto* const info = dynamic_cast<const RemoteInfo*>(&error);
+    EXPECT_NE(info, nullptr) << error.what();
+    if (info != nullptr) {
+      EXPECT_TRUE(info->where().starts_with("PoolWorker-1, process ")) << info->where();
     }
     return error.what();
   } catch (const std::exception& other) {
@@ -95,7 +95,7 @@ TEST_P(PoolErrors, W13_AnErrorOfTheCallersInputIsNotRemote) {
     (void)pool->map(&add_hundred, input);
     ADD_FAILURE();
   } catch (const std::out_of_range& error) {
-    EXPECT_EQ(dynamic_cast<const RemoteOrigin*>(&error), nullptr);
+    EXPECT_EQ(dynamic_cast<const RemoteInfo*>(&error), nullptr);
   }
 }
 

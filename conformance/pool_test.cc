@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "conformance/pool_support.h"
+#include "core/function.h"
 
 namespace crucible::testing {
 namespace {
@@ -113,6 +114,19 @@ TEST_P(PoolBasic, W4_NothingGivesNothingAtOnce) {
   EXPECT_FALSE(pool->imap_unordered(&square, none).next());
   set_signal(1);
   held.wait();
+}
+
+const Function kRepeat{"pool_test repeat", +[](const std::string& text, int times) {
+                         std::string all;
+                         for (int i = 0; i < times; ++i) all += text;
+                         return all;
+                       }};
+
+TEST_P(PoolBasic, W42_ANamedFunctionIsATask) {
+  const auto pool = make(2);
+  EXPECT_EQ(pool->apply(kRepeat, {"ab", 3}), "ababab");
+  const std::vector<std::pair<std::string, int>> input = {{"x", 1}, {"y", 2}};
+  EXPECT_EQ(pool->starmap(kRepeat, input), (std::vector<std::string>{"x", "yy"}));
 }
 
 TEST_P(PoolBasic, W10_GetWaitsAndIsRepeatable) {

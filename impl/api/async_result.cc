@@ -5,7 +5,7 @@ namespace crucible {
 void PoolOutcome::check() const {
   switch (status) {
     case Status::kOk: return;
-    case Status::kRemote: rethrow(decode<Fault>(bytes));
+    case Status::kRemote: rethrow_failure(decode<Failure>(bytes));
     case Status::kWorkerLost: throw WorkerLost(text, exit_code);
     default: throw_status(status, text.c_str());
   }

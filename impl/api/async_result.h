@@ -21,7 +21,7 @@
 
 namespace crucible {
 
-/// What came of one task. kOk: `bytes` are its result. kRemote: `bytes` are the Fault that it threw. kWorkerLost: its
+/// What came of one task. kOk: `bytes` are its result. kRemote: `bytes` are the Failure that it threw. kWorkerLost: its
 /// worker ended with `exit_code`. kTerminated; kBroken: `text` says what became of the pool.
 struct PoolOutcome {
   Status status = Status::kTerminated;
@@ -173,7 +173,7 @@ ListOf<R> results_of(const PoolJob& job) {
   for (const PoolOutcome& outcome : job.outcomes()) {
     outcome.check();
     for (ChunkItem<R>& item : decode<std::vector<ChunkItem<R>>>(outcome.bytes)) {
-      if (const Fault* const fault = std::get_if<1>(&item)) rethrow(*fault);
+      if (const Failure* const failure = std::get_if<1>(&item)) rethrow_failure(*failure);
       results.push_back(std::get<0>(std::move(item)));
     }
   }

@@ -213,7 +213,7 @@ Status Imap<F, View>::next_until(std::optional<Result>& value, Deadline deadline
     std::rethrow_exception(chunk_error_);
   }
   ChunkItem<TaskResult<F>>& item = items_[next_item_++];
-  if (const Fault* const fault = std::get_if<1>(&item)) rethrow(*fault);
+  if (const Failure* const failure = std::get_if<1>(&item)) rethrow_failure(*failure);
   value = std::get<0>(std::move(item));
   return Status::kOk;
 }

@@ -24,7 +24,7 @@ struct PoolTask {
   Bytes arguments;
 };
 
-/// Result and parameters of a task of type F; core/function.h adds those registered by name.
+/// Result and parameters of a task of type F.
 template <class F>
 struct TaskTraits {
   static_assert(requires { &F::operator(); }, "a task's parameters have types of their own: no auto, no overloads");
@@ -67,9 +67,9 @@ template <class R>
 using TaskValue = std::conditional_t<std::is_void_v<R>, std::nullptr_t, R>;
 /// One call of a chunk: its result, or what it threw.
 template <class R>
-using ChunkItem = std::variant<TaskValue<R>, Fault>;
+using ChunkItem = std::variant<TaskValue<R>, Failure>;
 
-/// The worker's side of tasks of type F.
+/// The worker's side of tasks of type F; core/function.h adds those of crucible::Function.
 template <class F>
 struct TaskCode {
   static constexpr bool kIsPointer = std::is_pointer_v<F>;
@@ -78,6 +78,15 @@ struct TaskCode {
   using Traits = TaskTraits<F>;
   using Result = typename Traits::Result;
   using Arguments = typename Traits::Arguments;
+
+  /// For PoolTask::function.
+  static const void* address([[maybe_unused]] const F& function) {
+    if constexpr (kIsPointer) {
+      return reinterpret_cast<const void*>(function);
+    } else {
+      return nullptr;
+    }
+  }
 
   static Encoded one(const void* function, ByteView arguments) {
     auto values = decode<Arguments>(arguments);
@@ -91,7 +100,7 @@ struct TaskCode {
       try {
         items.emplace_back(std::in_place_index<0>, call(function, values));
       } catch (...) {
-        items.emplace_back(std::in_place_index<1>, Fault::current());
+        items.emplace_back(std::in_place_index<1>, failure_now());
       }
     }
     try {
@@ -123,16 +132,15 @@ struct TaskCode {
     try {
       (void)encode(item);
     } catch (const EncodingError&) {
-      item.template emplace<1>(Fault::current());
+      item.template emplace<1>(failure_now());
     }
   }
 };
 
 /// Throws EncodingError.
 template <class F>
-PoolTask make_task(F function, PoolTask::Code code, const Encoded& arguments) {
-  PoolTask task = {.code = code, .function = nullptr, .arguments = {}};
-  if constexpr (TaskCode<F>::kIsPointer) task.function = reinterpret_cast<const void*>(function);
+PoolTask make_task(const F& function, PoolTask::Code code, const Encoded& arguments) {
+  PoolTask task = {.code = code, .function = TaskCode<F>::address(function), .arguments = {}};
   task.arguments.assign(arguments.view().begin(), arguments.view().end());
   return task;
 }

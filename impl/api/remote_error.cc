@@ -26,17 +26,18 @@ constexpr std::string_view kOfTheSystem = "std::system_error, system";
 
 // The type itself with the text that it had, whatever its constructor would make of it.
 template <class E>
-class Again final : public E, public RemoteOrigin {
+class Again final : public E, public RemoteInfo {
  public:
-  explicit Again(const Fault& fault) : E(made_of(fault)), RemoteOrigin(fault) {}
+  explicit Again(const Failure& failure) : E(made_of(failure)), RemoteInfo(failure) {}
   const char* what() const noexcept override { return message().c_str(); }
 
  private:
-  static E made_of([[maybe_unused]] const Fault& fault) {
+  static E made_of([[maybe_unused]] const Failure& failure) {
     if constexpr (std::is_same_v<E, std::system_error>) {
-      return {fault.code, fault.kind == kOfTheSystem ? std::system_category() : std::generic_category()};
+      return {static_cast<int>(failure.code),
+              failure.kind == kOfTheSystem ? std::system_category() : std::generic_category()};
     } else if constexpr (std::is_constructible_v<E, const std::string&>) {
-      return E(fault.message);
+      return E(failure.message);
     } else {
       return E();
     }
@@ -45,17 +46,18 @@ class Again final : public E, public RemoteOrigin {
 
 struct Known {
   std::string_view kind;
+  Status status;  ///< kOk: of no StatusError
   const std::type_info* type;
-  void (*rethrow)(const Fault& fault);
+  void (*rethrow)(const Failure& failure);
 };
 
 template <class E>
-constexpr Known known(std::string_view kind) {
-  return {kind, &typeid(E), [](const Fault& fault) { throw Again<E>(fault); }};
+Known known(std::string_view kind, Status status = Status::kOk) {
+  return {kind, status, &typeid(E), [](const Failure& failure) { throw Again<E>(failure); }};
 }
 template <Status kStatus>
 Known known_status() {
-  return known<StatusError<kStatus>>(to_string(kStatus));
+  return known<StatusError<kStatus>>("", kStatus);
 }
 
 const auto& known_types() {
@@ -113,46 +115,46 @@ std::string name_of(const std::type_info* type) {
 
 }  // namespace
 
-RemoteError::RemoteError(const Fault& fault)
-    : Error(fault.type + (fault.message.empty() ? "" : ": ") + fault.message + " [" + fault.origin + "]"),
-      RemoteOrigin(fault) {}
+RemoteError::RemoteError(const Failure& failure)
+    : Error(failure.type + (failure.message.empty() ? "" : ": ") + failure.message + " (" + failure.where + ")"),
+      RemoteInfo(failure) {}
 
-Fault Fault::current() {
-  const std::type_info* const type = abi::__cxa_current_exception_type();
-  Fault fault = {.type = name_of(type), .message = {}, .origin = {}, .kind = {}, .code = 0};
-  fault.origin = "process " + std::to_string(::getpid());
-  for (const Known& known : known_types()) {
-    if (type != nullptr && *known.type == *type) fault.kind = known.kind;
-  }
+Failure describe_failure(const std::exception_ptr& error, const std::string& where) {
+  Failure failure = {.where = where};
   try {
-    throw;
-  } catch (const std::system_error& error) {
-    fault.message = error.what();
-    fault.code = error.code().value();
-    if (!fault.kind.empty() && error.code().category() == std::system_category()) fault.kind = kOfTheSystem;
-  } catch (const std::exception& error) {
-    fault.message = error.what();
+    std::rethrow_exception(error);
+  } catch (const std::exception& caught) {
+    failure.type = name_of(&typeid(caught));
+    failure.message = caught.what();
+    for (const Known& known : known_types()) {
+      if (*known.type != typeid(caught)) continue;
+      failure.status = static_cast<std::int64_t>(known.status);
+      failure.kind = known.kind;
+    }
+    if (const auto* const system = dynamic_cast<const std::system_error*>(&caught)) {
+      failure.code = system->code().value();
+      if (!failure.kind.empty() && system->code().category() == std::system_category()) failure.kind = kOfTheSystem;
+    }
+    if (const auto* const remote = dynamic_cast<const RemoteInfo*>(&caught)) {
+      failure = remote->failure();
+      failure.where += ", through " + where;
+    }
   } catch (...) {  // its type's name is all there is to say
+    failure.type = name_of(abi::__cxa_current_exception_type());
   }
-  try {
-    throw;
-  } catch (const RemoteOrigin& remote) {  // it came from a third process, and goes on as what it was there
-    fault = {.type = remote.fault().type,
-             .message = remote.fault().message,
-             .origin = remote.fault().origin + ", through " + fault.origin,
-             .kind = remote.fault().kind,
-             .code = remote.fault().code};
-  } catch (...) {
-  }
-  return fault;
+  return failure;
 }
 
-void rethrow(const Fault& fault) {
-  const std::string_view kind = fault.kind == kOfTheSystem ? "std::system_error" : std::string_view(fault.kind);
+Failure failure_now() { return describe_failure(std::current_exception(), "process " + std::to_string(::getpid())); }
+
+void rethrow_failure(const Failure& failure) {
+  const std::string_view kind = failure.kind == kOfTheSystem ? "std::system_error" : std::string_view(failure.kind);
   for (const Known& known : known_types()) {
-    if (known.kind == kind) known.rethrow(fault);
+    const bool is_it = known.status != Status::kOk ? failure.status == static_cast<std::int64_t>(known.status)
+                                                   : failure.status == 0 && known.kind == kind;
+    if (is_it) known.rethrow(failure);
   }
-  throw RemoteError(fault);
+  throw RemoteError(failure);
 }
 
 }  // namespace crucible

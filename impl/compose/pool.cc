@@ -107,7 +107,6 @@ namespace {
 // The threads are not there; what they were in the middle of is left as it is, but for descriptors.
 void ComposedPool::become_copy() noexcept {
   (void)thread_.release();
-  callbacks_.become_copy();
   dispatcher_.release()->become_copy();
 }
 
@@ -120,7 +119,7 @@ ComposedPool::ComposedPool(const PoolPlan& plan) : plan_(plan), owner_(::getpid(
 std::unique_ptr<ComposedPool> ComposedPool::create(const QueueCarrier& carrier, bool looks,
                                                    const PoolOptions& options) {
   std::unique_ptr<ComposedPool> pool(new ComposedPool(plan_of(carrier, looks, options)));
-  pool->dispatcher_ = std::make_unique<PoolDispatcher>(pool->plan_, pool->board_, pool->callbacks_);
+  pool->dispatcher_ = std::make_unique<PoolDispatcher>(pool->plan_, pool->board_, pool->shared_->callbacks);
   Registry::get().enter(pool.get());
   pool->dispatcher_->bring_up();
   Registry::get().end_before(carrier.mechanism);
@@ -129,7 +128,10 @@ std::unique_ptr<ComposedPool> ComposedPool::create(const QueueCarrier& carrier, 
 }
 
 ComposedPool::~ComposedPool() {
-  if (!is_mine()) return;
+  if (!is_mine()) {
+    (void)shared_.release();
+    return;
+  }
   if (thread_ != nullptr) {
     {
       const std::lock_guard lock(board_.mutex);
@@ -157,7 +159,7 @@ Status ComposedPool::submit(std::span<PoolTask> tasks, const std::shared_ptr<Poo
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     board_.inbox.push_back({.job = job, .index = i, .task = std::move(tasks[i])});
   }
-  if (tasks.empty()) callbacks_.complete(job);
+  if (tasks.empty()) shared_->callbacks.complete(job);
   board_.wake();
   return Status::kOk;
 }
@@ -180,7 +182,7 @@ Status ComposedPool::terminate_pool() {
 }
 
 Status ComposedPool::join_until(Deadline deadline) {
-  if (!is_mine() || callbacks_.is_this_thread()) return Status::kState;
+  if (!is_mine() || shared_->callbacks.is_this_thread()) return Status::kState;
   std::unique_lock lock(board_.mutex);
   if (board_.phase == PoolBoard::Phase::kRunning && board_.failure.empty()) return Status::kState;
   while (!board_.ended) {

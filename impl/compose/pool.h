@@ -54,8 +54,13 @@ class ComposedPool final : public Pool {
 
   const PoolPlan plan_;
   const pid_t owner_;
-  mutable PoolBoard board_;
-  PoolCallbacks callbacks_;
+  // In a forked child not destroyed: threads that only the parent has wait there.
+  struct Shared {
+    PoolBoard board;
+    PoolCallbacks callbacks;
+  };
+  std::unique_ptr<Shared> shared_ = std::make_unique<Shared>();
+  PoolBoard& board_ = shared_->board;
   std::unique_ptr<PoolDispatcher> dispatcher_;
   std::unique_ptr<std::thread> thread_;
 };

@@ -39,8 +39,6 @@ class PoolCallbacks {
   bool is_this_thread() const noexcept {
     return thread_id_.load(std::memory_order_relaxed) == std::this_thread::get_id();
   }
-  /// In a forked child, where the thread is not.
-  void become_copy() noexcept { (void)thread_.release(); }
 
  private:
   void run();

@@ -46,8 +46,9 @@ void PoolCallbacks::run() {
     try {
       job->call_back();
     } catch (...) {
-      const Fault fault = Fault::current();
-      std::fprintf(stderr, "crucible: a callback of a Pool threw %s: %s\n", fault.type.c_str(), fault.message.c_str());
+      const Failure failure = failure_now();
+      std::fprintf(stderr, "crucible: a callback of a Pool threw %s: %s\n", failure.type.c_str(),
+                   failure.message.c_str());
     }
     job->publish();
     lock.lock();

@@ -179,8 +179,8 @@ void PoolDispatcher::hear(Worker& worker) {
     case Word::kFailed: {
       std::string what = "something unknown";
       try {
-        const auto fault = decode<Fault>(ByteView(in_).subspan(kHeader));
-        what = fault.type + ": " + fault.message;
+        const auto failure = decode<Failure>(ByteView(in_).subspan(kHeader));
+        what = failure.type + ": " + failure.message;
       } catch (const EncodingError&) {
       }
       fail("the initializer of a worker threw " + what);

@@ -25,10 +25,10 @@ enum class Order : std::uint8_t {
 enum class Word : std::uint8_t {
   kHello = 65,  ///< number: the id that it was started by
   kReady,       ///< its initializer has returned
-  kFailed,      ///< it has not; a Fault. The worker ends
+  kFailed,      ///< it has not; a Failure. The worker ends
   kMore,        ///< a piece of long arguments was received, and may be followed by another
   kResult,      ///< number: the task's; the result
-  kThrew,       ///< number: the task's; a Fault
+  kThrew,       ///< number: the task's; a Failure
 };
 
 /// Behind the header of a kTask; then the arguments, if they are no longer than kMostInline, or else, as messages of

@@ -31,9 +31,9 @@ class Worker {
     message.insert(message.end(), body.begin(), body.end());
     return owner_.send_bytes(message) == Status::kOk;
   }
-  bool say_fault(Word word, std::uint64_t number, Fault fault) {
-    fault.origin = current_process().name + ", " + fault.origin;
-    return say(word, number, encode(fault).view());
+  bool say_failure(Word word, std::uint64_t number, Failure failure) {
+    failure.where = current_process().name + ", " + failure.where;
+    return say(word, number, encode(failure).view());
   }
 
   // False: the owner wants no more, or is gone.
@@ -69,25 +69,25 @@ class Worker {
   bool run(std::uint64_t task, const Call& call, ByteView arguments) {
     const auto code = reinterpret_cast<PoolTask::Code>(call.code);
     std::optional<Encoded> result;
-    std::optional<Fault> fault;
+    std::optional<Failure> failure;
     try {
       result.emplace(code(reinterpret_cast<const void*>(call.function), arguments));
     } catch (...) {
-      fault = Fault::current();
+      failure = failure_now();
     }
     flush_standard_streams();  // lest what it printed be lost with the worker
-    if (fault) return say_fault(Word::kThrew, task, *std::move(fault));
+    if (failure) return say_failure(Word::kThrew, task, *std::move(failure));
     return say(Word::kResult, task, result->view()) || refuse_long_result(task, result->view().size());
   }
 
   bool refuse_long_result(std::uint64_t task, std::size_t size) {
-    Fault fault;
+    Failure failure;
     try {
       throw BadLength("the result has " + std::to_string(size) + " bytes, more than a message can");
     } catch (const BadLength&) {
-      fault = Fault::current();
+      failure = failure_now();
     }
-    return say_fault(Word::kThrew, task, std::move(fault));
+    return say_failure(Word::kThrew, task, std::move(failure));
   }
 
   Connection& owner_;
@@ -106,7 +106,7 @@ int serve_pool(Connection& owner, std::uint64_t id, pool_wire::Claims& claims,
     try {
       initializer();
     } catch (...) {
-      (void)worker.say_fault(Word::kFailed, 0, Fault::current());
+      (void)worker.say_failure(Word::kFailed, 0, failure_now());
       return 1;
     }
   }

@@ -17,6 +17,8 @@
 #include "api/bytes.h"
 #include "api/codec.h"
 #include "api/connection.h"
+#include "api/pool_task.h"
+#include "api/status.h"
 #include "core/fd.h"
 
 namespace crucible {
@@ -91,7 +93,8 @@ int exit_code_of(Call call) {
 
 /// A function under a name that is its own in the whole program:
 ///   inline const crucible::Function worker{"worker", &work};
-/// A Process made of it can be started by every method, one made of a closure by fork only. Its parameters are values
+/// A Process made of it can be started by every method, one made of a closure by fork only. It is a Pool's task, too.
+/// A Process's returns nothing or an exit code. Its parameters are values
 /// that the codec knows, crucible::Fd, and ends of pipes as `Connection&` or `std::unique_ptr<Connection>`. Copies are
 /// the same function. Names are taken for good: make it a global, and before crucible::init().
 template <class Result, class... Parameters>
@@ -100,17 +103,23 @@ class Function {
   /// Throws BadArgument for a name that is taken.
   Function(std::string_view name, Result (*function)(Parameters...)) : name_(name), function_(function) {
     register_function(name, [function](PackedArguments& arguments) -> Body {
-      // Braces: in the order of the parameters.
-      auto values = std::make_shared<std::tuple<Held<Parameters>...>>(
-          std::tuple<Held<Parameters>...>{take<Held<Parameters>>(arguments)...});
-      return [function, values] {
-        return exit_code_of(
-            [&] { return std::apply([&](auto&... value) { return function(give<Parameters>(value)...); }, *values); });
-      };
+      if constexpr (!std::is_void_v<Result> && !std::is_convertible_v<Result, int>) {
+        throw BadArgument("start: a process's target returns nothing or its exit code");
+      } else {
+        // Braces: in the order of the parameters.
+        auto values = std::make_shared<std::tuple<Held<Parameters>...>>(
+            std::tuple<Held<Parameters>...>{take<Held<Parameters>>(arguments)...});
+        return [function, values] {
+          return exit_code_of([&] {
+            return std::apply([&](auto&... value) { return function(give<Parameters>(value)...); }, *values);
+          });
+        };
+      }
     });
   }
 
   const std::string& name() const noexcept { return name_; }
+  Result (*target() const noexcept)(Parameters...) { return function_; }
   Result operator()(Parameters... parameters) const { return function_(std::forward<Parameters>(parameters)...); }
 
   /// Calls it with arguments that it may use up; a std::unique_ptr<T> fits a parameter that is a T&.
@@ -189,5 +198,13 @@ template <class T>
 inline constexpr bool kIsFunction = false;
 template <class Result, class... Parameters>
 inline constexpr bool kIsFunction<Function<Result, Parameters...>> = true;
+
+/// As a Pool's task it is the function that it names.
+template <class Result, class... Parameters>
+struct TaskCode<Function<Result, Parameters...>> : TaskCode<Result (*)(Parameters...)> {
+  static const void* address(const Function<Result, Parameters...>& function) {
+    return TaskCode<Result (*)(Parameters...)>::address(function.target());
+  }
+};
 
 }  // namespace crucible
