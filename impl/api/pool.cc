@@ -23,6 +23,7 @@ std::size_t Pool::default_chunk(std::size_t elements) const noexcept {
 void Pool::submit_or_throw(std::span<PoolTask> tasks, const std::shared_ptr<PoolJob>& job) {
   const Status status = submit(tasks, job);
   if (status == Status::kBroken) throw Broken(failure());
+  if (status == Status::kBadArgument) throw BadArgument("workers that are no forks are given crucible::Functions only");
   (void)finish(status, "the pool was closed, or belongs to another process");
 }
 

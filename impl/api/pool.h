@@ -37,6 +37,10 @@ struct PoolOptions {
   std::function<void()> initializer = {};
   std::optional<int> max_tasks_per_child = {};  ///< chunks count once; then the worker is replaced. Nothing: no limit
   std::optional<WaitStrategy> wait = {};        ///< of the channels; as PipeOptions::wait
+  /// "fork": workers are forks of this process; "spawn": of this program, run anew (core/spawn.h), which has nothing of
+  /// this process's state; then there is no initializer, and tasks are crucible::Functions. Nothing: what
+  /// crucible::start_method() is.
+  std::optional<std::string> start_method = {};
 };
 
 struct PoolStatistics {
@@ -47,10 +51,10 @@ struct PoolStatistics {
   std::uint64_t restarts = 0;  ///< workers that took the place of others
 };
 
-/// Workers are forks of this program, as it was when the pool was made; they are daemons (core/process.h), ignore
-/// SIGINT and end with this process, however that ends. What they run is a function or a closure without captures;
-/// arguments and results travel through the codec. A task is handed to one worker, once. The death of a worker ends
-/// exactly the task that it had begun, with WorkerLost, and the worker is replaced.
+/// Workers are forks of this process, as it was when the pool was made, unless told otherwise; they are daemons
+/// (core/process.h), ignore SIGINT and end with this process, however that ends. What they run is a function or a
+/// closure without captures; arguments and results travel through the codec. A task is handed to one worker, once. The
+/// death of a worker ends exactly the task that it had begun, with WorkerLost, and the worker is replaced.
 ///
 /// All members belong to the process that made the pool (StateError elsewhere); any of its threads may call any of
 /// them, callbacks too, but for join(), which is StateError there, and the destructor. Callbacks run one at a time on a
@@ -70,7 +74,8 @@ class Pool {
   // --- Bytes: what a form implements ---------------------------------------------------------------------
 
   /// Takes over `tasks`, of which the i-th is the job's i-th; begun in their order. Does not wait. kState: the pool was
-  /// closed or terminated, or belongs to another process. kBroken: see failure(). Then nothing was taken.
+  /// closed or terminated, or belongs to another process. kBroken: see failure(). kBadArgument: the workers, which are
+  /// no forks, do not know the function. Then nothing was taken.
   virtual Status submit(std::span<PoolTask> tasks, const std::shared_ptr<PoolJob>& job) = 0;
   /// No more tasks; those that were submitted will be done, and then the workers end. Idempotent, also behind
   /// terminate(). kState: another process's.
@@ -210,7 +215,7 @@ template <class F>
 AsyncResult<TaskResult<F>> Pool::apply_async(F function, const std::type_identity_t<TaskArguments<F>>& arguments,
                                              OnResult<TaskResult<F>> on_result, OnError on_error) {
   using R = TaskResult<F>;
-  PoolTask task = make_task(function, &TaskCode<F>::one, encode(arguments));
+  PoolTask task = make_task(function, false, encode(arguments));
   auto job = std::make_shared<PoolJob>(1, callback_of<R>(&result_of<R>, std::move(on_result), std::move(on_error)));
   submit_or_throw({&task, 1}, job);
   return {std::move(job), &result_of<R>};
@@ -231,7 +236,7 @@ AsyncResult<ListOf<TaskResult<F>>> Pool::submit_chunks(F function, Range&& range
     const std::vector<TaskArguments<F>> part(
         std::make_move_iterator(elements.begin() + static_cast<std::ptrdiff_t>(at)),
         std::make_move_iterator(elements.begin() + static_cast<std::ptrdiff_t>(end)));
-    tasks.push_back(make_task(function, &TaskCode<F>::chunk, encode(part)));
+    tasks.push_back(make_task(function, true, encode(part)));
     if (end == elements.size()) break;
   }
   auto job = std::make_shared<PoolJob>(
@@ -242,7 +247,7 @@ AsyncResult<ListOf<TaskResult<F>>> Pool::submit_chunks(F function, Range&& range
 
 template <class F, class View>
 void Imap<F, View>::submit(std::vector<TaskArguments<F>> elements) {
-  PoolTask task = make_task(function_, &TaskCode<F>::chunk, encode(elements));
+  PoolTask task = make_task(function_, true, encode(elements));
   auto job = std::make_shared<PoolJob>(1);
   if (!ordered_) {
     job->on_published = [arrivals = arrivals_, arrived = job.get()] {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -15,13 +16,16 @@
 
 namespace crucible {
 
-/// A call for a worker, which is a fork of this program and so has the same code at the same addresses.
+/// A call for a worker. One that is a fork of this program has the same code at the same addresses; another one finds
+/// functions by their names.
 struct PoolTask {
   /// Decodes the arguments, makes the call, encodes its result. Throws what the call throws.
   using Code = Encoded (*)(const void* function, ByteView arguments);
   Code code = nullptr;
   const void* function = nullptr;  ///< for `code`, which knows its type; null for closures
   Bytes arguments;
+  std::string name = {};  ///< of a crucible::Function
+  bool is_chunk = false;
 };
 
 /// Result and parameters of a task of type F.
@@ -79,6 +83,7 @@ struct TaskCode {
   using Result = typename Traits::Result;
   using Arguments = typename Traits::Arguments;
 
+  static std::string name(const F& /*function*/) { return {}; }
   /// For PoolTask::function.
   static const void* address([[maybe_unused]] const F& function) {
     if constexpr (kIsPointer) {
@@ -139,8 +144,12 @@ struct TaskCode {
 
 /// Throws EncodingError.
 template <class F>
-PoolTask make_task(const F& function, PoolTask::Code code, const Encoded& arguments) {
-  PoolTask task = {.code = code, .function = TaskCode<F>::address(function), .arguments = {}};
+PoolTask make_task(const F& function, bool is_chunk, const Encoded& arguments) {
+  PoolTask task = {.code = is_chunk ? &TaskCode<F>::chunk : &TaskCode<F>::one,
+                   .function = TaskCode<F>::address(function),
+                   .arguments = {},
+                   .name = TaskCode<F>::name(function),
+                   .is_chunk = is_chunk};
   task.arguments.assign(arguments.view().begin(), arguments.view().end());
   return task;
 }

@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "core/fork_order.h"
+#include "core/function.h"
 #include "core/process.h"
+#include "core/spawn.h"
 
 namespace crucible {
 namespace {
@@ -21,7 +23,14 @@ PoolPlan plan_of(const QueueCarrier& carrier, bool looks, const PoolOptions& opt
   if (options.max_tasks_per_child && *options.max_tasks_per_child < 1) {
     throw BadArgument("pool: max_tasks_per_child is at least 1");
   }
+  const std::string_view method = options.start_method ? std::string_view(*options.start_method) : start_method();
+  if (std::ranges::find(start_methods(), method) == start_methods().end()) {
+    throw BadArgument("pool: no start method named '" + std::string(method) + "'");
+  }
+  const bool spawned = method == "spawn";
+  if (spawned && options.initializer) throw BadArgument("pool: an initializer needs workers that are forks");
   return {.carrier = carrier,
+          .spawned = spawned,
           .looks = looks,
           .workers = static_cast<std::size_t>(workers),
           .initializer = options.initializer,
@@ -155,6 +164,8 @@ Status ComposedPool::submit(std::span<PoolTask> tasks, const std::shared_ptr<Poo
   const std::lock_guard lock(board_.mutex);
   if (!board_.failure.empty()) return Status::kBroken;
   if (board_.phase != PoolBoard::Phase::kRunning) return Status::kState;
+  const auto is_known = [](const PoolTask& task) { return !task.name.empty() && find_task(task.name) != nullptr; };
+  if (plan_.spawned && !std::ranges::all_of(tasks, is_known)) return Status::kBadArgument;
   board_.unfinished.fetch_add(tasks.size(), std::memory_order_relaxed);
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     board_.inbox.push_back({.job = job, .index = i, .task = std::move(tasks[i])});

@@ -8,7 +8,6 @@
 
 #include "api/remote_error.h"
 #include "compose/pool_dispatcher.h"
-#include "compose/pool_worker.h"
 
 namespace crucible {
 namespace {
@@ -26,12 +25,6 @@ std::string how(int exit_code) {
 }
 
 }  // namespace
-
-int PoolDispatcher::live_as_worker(const PoolPlan& plan, const std::string& address, const DoorOptions& door,
-                                   pool_wire::Claims* claims, std::uint64_t id) {
-  const std::unique_ptr<Connection> owner = plan.carrier.connect(address, door, Deadline::never());
-  return serve_pool(*owner, id, claims[(id - 1) % plan.workers], plan.initializer);
-}
 
 void PoolDispatcher::start_worker(Worker& worker) {
   if (worker.id != 0 && !bringing_up_) board_.restarts.fetch_add(1, std::memory_order_relaxed);

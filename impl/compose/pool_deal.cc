@@ -22,6 +22,10 @@ using pool_wire::Word;
 constexpr std::int64_t kRetryNs = 1'000'000;
 constexpr int kMostAnswersAtOnce = 64;  // lest one worker keep the others waiting
 
+bool fits_inline(const PoolTask& task) noexcept {
+  return task.arguments.size() + task.name.size() <= pool_wire::kMostInline;
+}
+
 }  // namespace
 
 void PoolDispatcher::deal() {
@@ -46,22 +50,26 @@ bool PoolDispatcher::can_take(const Worker& worker, std::size_t depth) const {
   if (plan_.tasks_per_worker != 0 && worker.left == 0) return false;
   if (worker.sent - worker.answered.load(std::memory_order_relaxed) >= depth) return false;
   // Long arguments need a worker that receives them.
-  return worker.given.empty() || queue_.front().task.arguments.size() <= pool_wire::kMostInline;
+  return worker.given.empty() || fits_inline(queue_.front().task);
 }
 
 void PoolDispatcher::give(Worker& worker) {
   worker.given.push_back({.number = ++worker.sent, .item = std::move(queue_.front())});
   queue_.pop_front();
-  --worker.left;
+  if (plan_.tasks_per_worker != 0) --worker.left;
   if (looking_) loop_.stand_down(*worker.channel);
   const PoolTask& task = worker.given.back().item.task;
   const Call call = {.code = reinterpret_cast<std::uint64_t>(task.code),
                      .function = reinterpret_cast<std::uint64_t>(task.function),
-                     .length = task.arguments.size()};
-  const bool is_long = task.arguments.size() > pool_wire::kMostInline;
+                     .length = task.arguments.size(),
+                     .name_length = task.name.size()};
+  const bool is_long = !fits_inline(task);
   out_.resize(kBeforeArguments);
-  pool_wire::write_header(out_.data(), static_cast<std::uint8_t>(Order::kTask), 0, worker.sent);
+  pool_wire::write_header(out_.data(), static_cast<std::uint8_t>(Order::kTask), 0, worker.sent,
+                          task.is_chunk ? pool_wire::kIsChunk : std::uint8_t{0});
   std::memcpy(out_.data() + kHeader, &call, sizeof call);
+  const ByteView name = as_bytes(task.name);
+  out_.insert(out_.end(), name.begin(), name.end());
   if (!is_long) out_.insert(out_.end(), task.arguments.begin(), task.arguments.end());
   if (is_long) {
     worker.long_at = 0;
@@ -126,7 +134,7 @@ void PoolDispatcher::withdraw(Worker& busy) {
   while (!busy.given.empty() && busy.given.back().number > begun) {
     put_back(std::move(busy.given.back().item));
     busy.given.pop_back();
-    ++busy.left;
+    if (plan_.tasks_per_worker != 0) ++busy.left;
   }
   if (busy.given.empty()) busy.answered.store(busy.sent, std::memory_order_release);
 }

@@ -7,10 +7,9 @@
 #include <chrono>
 #include <csignal>
 #include <exception>
-#include <new>
 #include <utility>
 
-#include "core/inherited.h"
+#include "api/mechanism.h"
 
 namespace crucible {
 namespace {
@@ -36,20 +35,21 @@ PoolDispatcher::PoolDispatcher(const PoolPlan& plan, PoolBoard& board, PoolCallb
       callbacks_(callbacks),
       // What a killed worker had answered must not be lost, or a second task would be lost with it.
       depth_(plan.carrier.pipe.outlives_sender ? 2 : 1),
-      claims_(make_inherited<pool_wire::Claims>(plan.workers, [](auto* at) { new (at) pool_wire::Claims; })),
+      memory_(SealedMemory::make(plan.workers * sizeof(pool_wire::Claims))),
+      claims_(memory_->objects<pool_wire::Claims>()),
       door_(with_new_key(plan.channel)),
-      listener_(plan.carrier.listen(std::string(plan.carrier.scheme) + ":", door_)),
+      listener_(context(plan.carrier.mechanism).listen(std::string(plan.carrier.scheme) + ":", door_)),
       bell_(board.bell.get()) {
   for (std::size_t place = 0; place < plan.workers; ++place) {
     workers_.push_back(std::make_unique<Worker>());
     workers_.back()->place = place;
   }
   board_.pids.resize(plan.workers);
-  zygote_.emplace("crucible-zygote", "PoolWorker", [this, address = listener_->address()](std::uint64_t id) {
-    loop_.become_copy();
-    board_.bell.reset();
-    return live_as_worker(plan_, address, door_, claims_.get(), id);
-  });
+  if (plan.spawned) {
+    spawn_zygote();
+  } else {
+    fork_zygote();
+  }
   loop_.watch(bell_, [this] { board_.bell.hush(); });
   loop_.watch(*listener_, [this] { admit(); });
   loop_.watch(*zygote_, [this] { hear_zygote(); });
@@ -96,6 +96,7 @@ void PoolDispatcher::work() {
   if (phase_ == PoolBoard::Phase::kTerminating) return;
   deal();
   if (plan_.looks) look_around();
+  if (is_over()) return;
   Deadline deadline = next_alarm();
   {
     const std::lock_guard lock(board_.mutex);
@@ -112,7 +113,8 @@ void PoolDispatcher::work() {
 
 bool PoolDispatcher::is_over() {
   if (phase_ == PoolBoard::Phase::kTerminating || failed_) return true;
-  return phase_ == PoolBoard::Phase::kClosing && std::ranges::all_of(workers_, [](const auto& w) { return w->gone; });
+  return phase_ == PoolBoard::Phase::kClosing && queue_.empty() &&
+         std::ranges::all_of(workers_, [](const auto& w) { return w->gone; });
 }
 
 void PoolDispatcher::take_orders() {
@@ -259,6 +261,7 @@ void PoolDispatcher::become_copy() noexcept {
   if (zygote_) zygote_->become_copy();
   loop_.become_copy();
   board_.bell.reset();
+  memory_.reset();
 }
 
 }  // namespace crucible

@@ -20,6 +20,7 @@
 #include "compose/pool_wire.h"
 #include "compose/queue.h"
 #include "core/event_loop.h"
+#include "core/sealed_memory.h"
 #include "core/zygote.h"
 
 namespace crucible {
@@ -27,7 +28,8 @@ namespace crucible {
 /// How a composed pool is carried, and how it is made.
 struct PoolPlan {
   const QueueCarrier& carrier;
-  bool looks;  ///< before it sleeps: the mechanism's messages can be seen without a system call
+  bool spawned;  ///< workers are no forks of this process, but of this program run anew
+  bool looks;    ///< before it sleeps: the mechanism's messages can be seen without a system call
   std::size_t workers;
   std::function<void()> initializer;
   int tasks_per_worker;  ///< 0: no limit
@@ -96,8 +98,8 @@ class PoolDispatcher {
   void close_channel(Worker& worker) noexcept;
 
   // pool_crew.cc: how workers come and go.
-  static int live_as_worker(const PoolPlan& plan, const std::string& address, const DoorOptions& door,
-                            pool_wire::Claims* claims, std::uint64_t id);
+  void fork_zygote();
+  void spawn_zygote();
   void start_worker(Worker& worker);
   Worker& with_id(std::uint64_t id) { return *workers_[(id - 1) % workers_.size()]; }
   void hear_zygote();
@@ -129,7 +131,8 @@ class PoolDispatcher {
   PoolBoard& board_;
   PoolCallbacks& callbacks_;
   const std::size_t depth_;  // tasks that a worker may have been sent and not answered
-  std::shared_ptr<pool_wire::Claims[]> claims_;
+  std::shared_ptr<SealedMemory> memory_;
+  pool_wire::Claims* const claims_;  // in it, one for each place
   DoorOptions door_;
   std::unique_ptr<Listener> listener_;
   std::optional<Zygote> zygote_;

@@ -31,13 +31,17 @@ enum class Word : std::uint8_t {
   kThrew,       ///< number: the task's; a Failure
 };
 
-/// Behind the header of a kTask; then the arguments, if they are no longer than kMostInline, or else, as messages of
-/// their own, pieces of kMostInline bytes. All addresses are those of the program that both are forks of.
+/// Behind the header of a kTask; then the function's name; then the arguments, if they and the name are no longer than
+/// kMostInline, or else, as messages of their own, pieces of kMostInline bytes. Without a name the worker is a fork of
+/// the same program, and the addresses are its own.
 struct Call {
   std::uint64_t code;
   std::uint64_t function;
   std::uint64_t length;
+  std::uint64_t name_length;
 };
+/// Of kTask: a chunk of calls of the function with the name.
+constexpr std::uint8_t kIsChunk = 1;
 constexpr std::size_t kBeforeArguments = kHeader + sizeof(Call);
 constexpr std::size_t kMostInline = wire::kLongestMessage - kBeforeArguments;
 /// So many pieces are under way before the worker has asked for more.
@@ -65,7 +69,7 @@ class Claims {
 
  private:
   // A cache line of its own; neighbours are other processes'.
-  alignas(128) std::atomic<std::uint64_t> word_ = 0;
+  alignas(128) std::atomic<std::uint64_t> word_;
 };
 
 }  // namespace crucible::pool_wire

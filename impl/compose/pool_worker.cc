@@ -1,14 +1,18 @@
 #include "compose/pool_worker.h"
 
-#include <array>
+#include <algorithm>
+#include <cstring>
 #include <exception>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "api/codec.h"
 #include "api/pool_task.h"
 #include "api/remote_error.h"
 #include "api/status.h"
+#include "core/function.h"
 #include "core/process.h"
 
 namespace crucible {
@@ -43,12 +47,15 @@ class Worker {
     if (header.kind != static_cast<std::uint8_t>(Order::kTask) || in_.size() < kBeforeArguments) return false;
     Call call;
     std::memcpy(&call, in_.data() + kHeader, sizeof call);
-    if (call.length <= pool_wire::kMostInline) {
+    const ByteView rest = ByteView(in_).subspan(kBeforeArguments);
+    if (call.name_length > rest.size()) return false;
+    const std::string_view name = as_text(rest.first(call.name_length));
+    if (call.length + call.name_length <= pool_wire::kMostInline) {
       const bool is_mine = claims_.claim(header.number);
-      return !is_mine || run(header.number, call, ByteView(in_).subspan(kBeforeArguments));
+      return !is_mine || run(header, call, name, rest.subspan(name.size()));
     }
     if (!receive_long(call.length)) return false;
-    const bool go_on = !claims_.claim(header.number) || run(header.number, call, long_);
+    const bool go_on = !claims_.claim(header.number) || run(header, call, name, long_);
     long_ = {};
     return go_on;
   }
@@ -66,12 +73,22 @@ class Worker {
     return true;
   }
 
-  bool run(std::uint64_t task, const Call& call, ByteView arguments) {
-    const auto code = reinterpret_cast<PoolTask::Code>(call.code);
+  static Encoded do_call(const Header& header, const Call& call, std::string_view name, ByteView arguments) {
+    if (name.empty()) {
+      const auto code = reinterpret_cast<PoolTask::Code>(call.code);
+      return code(reinterpret_cast<const void*>(call.function), arguments);
+    }
+    const NamedTask* const task = find_task(name);
+    if (task == nullptr) throw BadArgument("the worker has no function named '" + std::string(name) + "'");
+    return (header.flags == pool_wire::kIsChunk ? task->chunk : task->one)(task->function, arguments);
+  }
+
+  bool run(const Header& header, const Call& call, std::string_view name, ByteView arguments) {
+    const std::uint64_t task = header.number;
     std::optional<Encoded> result;
     std::optional<Failure> failure;
     try {
-      result.emplace(code(reinterpret_cast<const void*>(call.function), arguments));
+      result.emplace(do_call(header, call, name, arguments));
     } catch (...) {
       failure = failure_now();
     }

@@ -77,6 +77,16 @@ void register_function(std::string_view name, Unpacker unpack);
 /// Null if there is no function of this name.
 const Unpacker* find_function(std::string_view name);
 
+/// A function as a Pool's worker calls it.
+struct NamedTask {
+  PoolTask::Code one;
+  PoolTask::Code chunk;
+  const void* function;
+};
+void register_task(std::string_view name, const NamedTask& task);
+/// Null if there is no such function, or if its parameters are more than values.
+const NamedTask* find_task(std::string_view name);
+
 /// What a body that may return nothing means as an exit code.
 template <class Call>
 int exit_code_of(Call call) {
@@ -116,6 +126,10 @@ class Function {
         };
       }
     });
+    if constexpr ((kIsValue<Parameters> && ...)) {
+      using Code = TaskCode<Result (*)(Parameters...)>;
+      register_task(name, {.one = &Code::one, .chunk = &Code::chunk, .function = Code::address(function)});
+    }
   }
 
   const std::string& name() const noexcept { return name_; }
@@ -141,6 +155,8 @@ class Function {
   template <class T>
   using Held =
       std::conditional_t<std::is_base_of_v<Connection, std::decay_t<T>>, std::unique_ptr<Connection>, std::decay_t<T>>;
+  template <class T>
+  static constexpr bool kIsValue = !std::same_as<Held<T>, std::unique_ptr<Connection>> && !std::same_as<Held<T>, Fd>;
   template <class T>
   static constexpr bool kIsEnd = std::same_as<Held<T>, std::unique_ptr<Connection>>;
   static_assert(((!std::is_pointer_v<Held<Parameters>> && !std::same_as<Held<Parameters>, std::string_view>) && ...),
@@ -202,6 +218,7 @@ inline constexpr bool kIsFunction<Function<Result, Parameters...>> = true;
 /// As a Pool's task it is the function that it names.
 template <class Result, class... Parameters>
 struct TaskCode<Function<Result, Parameters...>> : TaskCode<Result (*)(Parameters...)> {
+  static std::string name(const Function<Result, Parameters...>& function) { return function.name(); }
   static const void* address(const Function<Result, Parameters...>& function) {
     return TaskCode<Result (*)(Parameters...)>::address(function.target());
   }

@@ -148,6 +148,31 @@ class Zygote::Duty {
   std::unordered_map<pid_t, std::uint64_t> children_;
 };
 
+namespace {
+
+std::pair<Fd, Fd> socket_pair() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("socketpair");
+  return {Fd(ends[0]), Fd(ends[1])};
+}
+
+}  // namespace
+
+void Zygote::serve(Fd socket, const char* name, std::string child, const Body& body) {
+  reset_signals();
+  ::prctl(PR_SET_NAME, name);
+  Duty(std::move(socket), std::move(child), body).serve();
+}
+
+Zygote::Zygote(const Start& start) {
+  auto [own, zygotes] = socket_pair();
+  spawned_ = start(std::move(zygotes));
+  socket_ = std::move(own);
+  pid_ = spawned_->pid().value_or(0);
+  process_ = Fd(::fcntl(spawned_->sentinel(), F_DUPFD_CLOEXEC, 0));
+  if (!process_) throw_errno("fcntl(F_DUPFD_CLOEXEC)");
+}
+
 Zygote::Zygote(const char* name, std::string child, Body body) {
   Family& family = Family::get();
   const std::lock_guard lock(family.mutex);
@@ -157,10 +182,9 @@ Zygote::Zygote(const char* name, std::string child, Body body) {
     family.own_sentinel = Fd(::pidfd_open(::getpid(), 0));
     if (!family.own_sentinel) throw_errno("pidfd_open");
   }
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("socketpair");
-  socket_ = Fd(ends[0]);
-  Fd zygotes(ends[1]);
+  auto [own_socket, zygotes_socket] = socket_pair();
+  socket_ = std::move(own_socket);
+  Fd zygotes = std::move(zygotes_socket);
   // Set aside, lest there be a zygote that could not be watched.
   Fd reserved(::fcntl(socket_.get(), F_DUPFD_CLOEXEC, 0));
   if (!reserved) throw_errno("fcntl(F_DUPFD_CLOEXEC)");
@@ -172,7 +196,6 @@ Zygote::Zygote(const char* name, std::string child, Body body) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &mask);  // no handler of the application's runs in the zygote
   const auto live = [&] {
-    reset_signals();
     die_with(owner);
     socket_.reset();
     reserved.reset();
@@ -180,8 +203,7 @@ Zygote::Zygote(const char* name, std::string child, Body body) {
     own.parent.emplace(owner, own.self.name, std::move(own.parent_sentinel));
     own.self.daemon = true;
     own.self.start_method = "fork";
-    ::prctl(PR_SET_NAME, name);
-    Duty(std::move(zygotes), std::move(child), body).serve();
+    serve(std::move(zygotes), name, std::move(child), body);
   };
   if (::gettid() != owner) {
     pid_ = fork_from_lasting_thread(live);
@@ -240,6 +262,7 @@ void Zygote::end() noexcept {
   } catch (const std::exception&) {  // poll(2) fails for want of memory only; then nobody waits
   }
   ::waitid(P_PIDFD, static_cast<id_t>(process_.get()), nullptr, WEXITED);
+  spawned_.reset();
   gone_ = true;
   process_.reset();
   socket_.reset();
@@ -247,6 +270,7 @@ void Zygote::end() noexcept {
 
 void Zygote::become_copy() noexcept {
   gone_ = true;
+  (void)spawned_.release();  // another process's
   process_.reset();
   socket_.reset();
 }

@@ -8,12 +8,14 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "api/deadline.h"
 #include "api/waitable.h"
 #include "core/fd.h"
+#include "core/process.h"
 
 namespace crucible {
 
@@ -40,6 +42,11 @@ class Zygote final : public Waitable {
   /// Forks the zygote, called `name` (15 characters), whose child `id` is `<child>-<id>`. Flushes the standard streams.
   /// Throws StateError in a daemon, std::system_error.
   Zygote(const char* name, std::string child, Body body);
+  /// One that is this program, run anew: `start` makes and starts a daemon that serve()s at the socket it is given.
+  using Start = std::function<std::unique_ptr<Process>(Fd socket)>;
+  explicit Zygote(const Start& start);
+  /// In that daemon: forks its children, until nobody wants more.
+  [[noreturn]] static void serve(Fd socket, const char* name, std::string child, const Body& body);
   ~Zygote() override { end(); }
 
   /// Asks for a child. `id` is the caller's, and not used before. Does not wait; the answer is news. A zygote that is
@@ -74,7 +81,8 @@ class Zygote final : public Waitable {
   void flush_orders();
 
   Fd socket_;
-  Fd process_;  // a pidfd
+  Fd process_;                        // a pidfd
+  std::unique_ptr<Process> spawned_;  // the same, where it is no fork
   pid_t pid_ = 0;
   bool gone_ = false;
   std::deque<Order> unsent_;  // while the zygote is stopped and the socket full
