@@ -31,6 +31,16 @@ std::unique_ptr<Queue> Context::joinable_queue(QueueOptions options) const {
 
 SimpleQueue Context::simple_queue() const { return SimpleQueue(queue()); }
 
+std::unique_ptr<Pool> Context::pool(const PoolOptions& options) const {
+  if (mechanism_->pools.empty()) throw Unsupported(std::string(name()) + " has no pool");
+  return mechanism_->pools.front().create(options);
+}
+
+std::unique_ptr<Pool> Context::pool(int processes, PoolOptions options) const {
+  options.processes = processes;
+  return pool(options);
+}
+
 Status send_connection(Connection& through, const Connection& end, Deadline deadline) {
   const Handle handle = end.handle();
   const Encoded message = encode(std::tuple(std::string(end.mechanism()), handle.state));

@@ -10,6 +10,7 @@
 #include "api/capabilities.h"
 #include "api/connection.h"
 #include "api/listener.h"
+#include "api/pool.h"
 #include "api/queue.h"
 #include "api/simple_queue.h"
 
@@ -34,6 +35,7 @@ struct Mechanism {
   /// std::system_error.
   std::unique_ptr<Connection> (*connect)(const std::string& address, const DoorOptions& options, Deadline deadline);
   std::span<const QueueForm> queues;  ///< the ways in which it has a Queue, the default first
+  std::span<const PoolForm> pools;    ///< and a Pool
 };
 
 /// Throws BadArgument for a wait strategy that M does not offer.
@@ -50,7 +52,8 @@ void require_offered(const std::optional<WaitStrategy>& wait) {
 
 /// Builds the row of a mechanism's type M (see its mechanism.h): M::kName, M::kPipe, M::Connection with
 /// `static pair(PipeOptions)`; where they exist `M::Connection::adopt(Handle)`, M::kReadsAhead, M::kWaits, and for the
-/// named door M::kScheme with `static M::listen(...)` and `static M::connect(...)`. compose/forms.h adds the queues.
+/// named door M::kScheme with `static M::listen(...)` and `static M::connect(...)`. compose/forms.h adds the queues and
+/// the pools.
 template <class M>
 constexpr Mechanism describe() {
   Mechanism row = {};
@@ -123,6 +126,9 @@ class Context {
   /// One that counts what is not yet done with: the same with QueueOptions::joinable.
   std::unique_ptr<Queue> joinable_queue(QueueOptions options = {}) const;
   SimpleQueue simple_queue() const;
+  /// Worker processes, which are forks of this one as it is now; see PoolForm.
+  std::unique_ptr<Pool> pool(const PoolOptions& options = {}) const;
+  std::unique_ptr<Pool> pool(int processes, PoolOptions options = {}) const;
   /// Null: the duration passed first.
   template <class R, class P>
   std::unique_ptr<Queue> open_queue_for(const std::string& address, std::chrono::duration<R, P> duration,

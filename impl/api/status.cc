@@ -26,6 +26,9 @@ void throw_status(Status status, const char* operation) {
     case Status::kOwnerDied: throw OwnerDied(operation);
     case Status::kNotOwner: throw NotOwner(operation);
     case Status::kOverRelease: throw OverRelease(operation);
+    case Status::kRemote: throw StatusError<Status::kRemote>(operation);
+    case Status::kWorkerLost: throw StatusError<Status::kWorkerLost>(operation);
+    case Status::kTerminated: throw Terminated(operation);
     case Status::kOk:
     case Status::kTimeout: break;
   }

@@ -34,6 +34,9 @@ enum class [[nodiscard]] Status : std::uint8_t {
   kOwnerDied,       ///< acquired, and its last owner died holding it: what it guards may be half-changed
   kNotOwner,        ///< it is somebody else who holds it, or nobody
   kOverRelease,     ///< released more often than acquired
+  kRemote,          ///< what was to be done in another process threw an exception there
+  kWorkerLost,      ///< the process that was doing it ended
+  kTerminated,      ///< it was not done, or not to its end, because that was called off
 };
 
 /// The enumerator's name without its k, for messages and logs.
@@ -60,6 +63,9 @@ constexpr std::string_view to_string(Status status) noexcept {
     case Status::kOwnerDied: return "OwnerDied"sv;
     case Status::kNotOwner: return "NotOwner"sv;
     case Status::kOverRelease: return "OverRelease"sv;
+    case Status::kRemote: return "Remote"sv;
+    case Status::kWorkerLost: return "WorkerLost"sv;
+    case Status::kTerminated: return "Terminated"sv;
   }
   return "invalid status"sv;
 }
@@ -72,7 +78,7 @@ class Error : public std::runtime_error {
 
 /// The exception that stands for one Status.
 template <Status kStatus>
-class StatusError final : public Error {
+class StatusError : public Error {
  public:
   explicit StatusError(const std::string& what) : Error(std::string(to_string(kStatus)) + ": " + what) {}
 };
@@ -96,9 +102,21 @@ using BrokenBarrier = StatusError<Status::kBrokenBarrier>;
 using OwnerDied = StatusError<Status::kOwnerDied>;
 using NotOwner = StatusError<Status::kNotOwner>;
 using OverRelease = StatusError<Status::kOverRelease>;
+using Terminated = StatusError<Status::kTerminated>;
+
+/// The worker process that ran a task ended in the middle of it.
+class WorkerLost final : public StatusError<Status::kWorkerLost> {
+ public:
+  WorkerLost(const std::string& what, int exit_code) : StatusError(what), exit_code_(exit_code) {}
+  /// As Process::exit_code() has it: -9 after SIGKILL, 3 after std::exit(3).
+  int exit_code() const noexcept { return exit_code_; }
+
+ private:
+  int exit_code_;
+};
 
 /// Bytes that are no valid encoding of the type asked for, or an object that cannot be encoded.
-class EncodingError final : public Error {
+class EncodingError : public Error {
  public:
   using Error::Error;
 };

@@ -9,7 +9,9 @@
 #include <string_view>
 
 #include "api/mechanism.h"
+#include "api/pool.h"
 #include "api/queue.h"
+#include "compose/pool.h"
 #include "compose/queue.h"
 #include "core/door.h"
 
@@ -94,5 +96,22 @@ constexpr auto queue_forms() {
 }
 template <class M>
 inline constexpr auto kQueueForms = queue_forms<M>();
+
+/// Over the connections behind M::kDoor.
+template <class M>
+constexpr PoolForm composed_pool() {
+  PoolForm form = {};
+  form.name = "composed";
+  form.capabilities = ComposedPool::capabilities(M::kPipe);
+  if constexpr (requires { M::kWaits; }) form.waits = M::kWaits;
+  form.create = [](const PoolOptions& options) -> std::unique_ptr<Pool> {
+    require_offered<M>(options.wait);
+    constexpr bool kLooks = requires { M::kWaits; };
+    return ComposedPool::create(kQueueCarrier<M>, kLooks, options);
+  };
+  return form;
+}
+template <class M>
+inline constexpr auto kPoolForms = std::array{composed_pool<M>()};
 
 }  // namespace crucible

@@ -51,6 +51,11 @@ void EventLoop::forget(Waitable& object) noexcept {
   entries_.erase(found);
 }
 
+void EventLoop::stand_down(Waitable& object) noexcept {
+  const auto found = entries_.find(&object);
+  if (found != entries_.end() && found->second->armed) disarm(*found->second, 0);
+}
+
 void EventLoop::run_once(Deadline deadline) {
   for (Entry* const entry : std::exchange(unarmed_, {})) {
     entry->queued = false;

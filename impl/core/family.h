@@ -54,6 +54,12 @@ void run_on_lasting_thread(const std::function<void()>& job);
 /// fork() on that thread. `in_child` runs in the child and must not return. Returns as fork() does, errno included.
 pid_t fork_from_lasting_thread(const std::function<void()>& in_child);
 
+/// What a forked child that is to live as a Process does begins and ends with, in the child: nothing inherited is
+/// flushed, and what it ends by is the family's (see Process). Does not return.
+[[noreturn]] void live_as_child(const std::function<int()>& body);
+/// Asks the kernel for SIGKILL when `parent`, which forked this process, ends.
+void die_with(pid_t parent);
+
 /// The exit code of a child's body: its result, or 1 after an exception, which is reported on stderr.
 int outcome_of(const std::string& name, const std::function<int()>& body);
 

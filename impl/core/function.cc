@@ -16,7 +16,19 @@ std::map<std::string, Unpacker, std::less<>>& functions() {
   return *all;
 }
 
+std::map<std::string, NamedTask, std::less<>>& tasks() {
+  static auto* const all = new std::map<std::string, NamedTask, std::less<>>;
+  return *all;
+}
+
 }  // namespace
+
+void register_task(std::string_view name, const NamedTask& task) { tasks().emplace(name, task); }
+
+const NamedTask* find_task(std::string_view name) {
+  const auto found = tasks().find(name);
+  return found == tasks().end() ? nullptr : &found->second;
+}
 
 void register_function(std::string_view name, Unpacker unpack) {
   if (!functions().emplace(name, std::move(unpack)).second) {

@@ -17,6 +17,8 @@
 #include "api/bytes.h"
 #include "api/codec.h"
 #include "api/connection.h"
+#include "api/pool_task.h"
+#include "api/status.h"
 #include "core/fd.h"
 
 namespace crucible {
@@ -75,6 +77,16 @@ void register_function(std::string_view name, Unpacker unpack);
 /// Null if there is no function of this name.
 const Unpacker* find_function(std::string_view name);
 
+/// A function as a Pool's worker calls it.
+struct NamedTask {
+  PoolTask::Code one;
+  PoolTask::Code chunk;
+  const void* function;
+};
+void register_task(std::string_view name, const NamedTask& task);
+/// Null if there is no such function, or if its parameters are more than values.
+const NamedTask* find_task(std::string_view name);
+
 /// What a body that may return nothing means as an exit code.
 template <class Call>
 int exit_code_of(Call call) {
@@ -91,7 +103,8 @@ int exit_code_of(Call call) {
 
 /// A function under a name that is its own in the whole program:
 ///   inline const crucible::Function worker{"worker", &work};
-/// A Process made of it can be started by every method, one made of a closure by fork only. Its parameters are values
+/// A Process made of it can be started by every method, one made of a closure by fork only. It is a Pool's task, too.
+/// A Process's returns nothing or an exit code. Its parameters are values
 /// that the codec knows, crucible::Fd, and ends of pipes as `Connection&` or `std::unique_ptr<Connection>`. Copies are
 /// the same function. Names are taken for good: make it a global, and before crucible::init().
 template <class Result, class... Parameters>
@@ -100,17 +113,27 @@ class Function {
   /// Throws BadArgument for a name that is taken.
   Function(std::string_view name, Result (*function)(Parameters...)) : name_(name), function_(function) {
     register_function(name, [function](PackedArguments& arguments) -> Body {
-      // Braces: in the order of the parameters.
-      auto values = std::make_shared<std::tuple<Held<Parameters>...>>(
-          std::tuple<Held<Parameters>...>{take<Held<Parameters>>(arguments)...});
-      return [function, values] {
-        return exit_code_of(
-            [&] { return std::apply([&](auto&... value) { return function(give<Parameters>(value)...); }, *values); });
-      };
+      if constexpr (!std::is_void_v<Result> && !std::is_convertible_v<Result, int>) {
+        throw BadArgument("start: a process's target returns nothing or its exit code");
+      } else {
+        // Braces: in the order of the parameters.
+        auto values = std::make_shared<std::tuple<Held<Parameters>...>>(
+            std::tuple<Held<Parameters>...>{take<Held<Parameters>>(arguments)...});
+        return [function, values] {
+          return exit_code_of([&] {
+            return std::apply([&](auto&... value) { return function(give<Parameters>(value)...); }, *values);
+          });
+        };
+      }
     });
+    if constexpr ((kIsValue<Parameters> && ...)) {
+      using Code = TaskCode<Result (*)(Parameters...)>;
+      register_task(name, {.one = &Code::one, .chunk = &Code::chunk, .function = Code::address(function)});
+    }
   }
 
   const std::string& name() const noexcept { return name_; }
+  Result (*target() const noexcept)(Parameters...) { return function_; }
   Result operator()(Parameters... parameters) const { return function_(std::forward<Parameters>(parameters)...); }
 
   /// Calls it with arguments that it may use up; a std::unique_ptr<T> fits a parameter that is a T&.
@@ -132,6 +155,8 @@ class Function {
   template <class T>
   using Held =
       std::conditional_t<std::is_base_of_v<Connection, std::decay_t<T>>, std::unique_ptr<Connection>, std::decay_t<T>>;
+  template <class T>
+  static constexpr bool kIsValue = !std::same_as<Held<T>, std::unique_ptr<Connection>> && !std::same_as<Held<T>, Fd>;
   template <class T>
   static constexpr bool kIsEnd = std::same_as<Held<T>, std::unique_ptr<Connection>>;
   static_assert(((!std::is_pointer_v<Held<Parameters>> && !std::same_as<Held<Parameters>, std::string_view>) && ...),
@@ -189,5 +214,14 @@ template <class T>
 inline constexpr bool kIsFunction = false;
 template <class Result, class... Parameters>
 inline constexpr bool kIsFunction<Function<Result, Parameters...>> = true;
+
+/// As a Pool's task it is the function that it names.
+template <class Result, class... Parameters>
+struct TaskCode<Function<Result, Parameters...>> : TaskCode<Result (*)(Parameters...)> {
+  static std::string name(const Function<Result, Parameters...>& function) { return function.name(); }
+  static const void* address(const Function<Result, Parameters...>& function) {
+    return TaskCode<Result (*)(Parameters...)>::address(function.target());
+  }
+};
 
 }  // namespace crucible

@@ -23,14 +23,6 @@ extern "C" {  // glibc 2.36 declares these functions without it
 namespace crucible {
 namespace {
 
-void flush_standard_streams() {
-  // Not fflush(nullptr): it would wait for a thread that is blocked reading stdin.
-  std::fflush(stdout);
-  std::fflush(stderr);
-  std::cout.flush();
-  std::clog.flush();
-}
-
 Fd open_sentinel(pid_t pid) {
   Fd sentinel(pidfd_open(pid, 0));
   if (!sentinel) throw_errno("pidfd_open");
@@ -54,6 +46,27 @@ void end_child(int code, void* /*unused*/) {
 }
 
 }  // namespace
+
+void flush_standard_streams() {
+  // Not fflush(nullptr): it would wait for a thread that is blocked reading stdin.
+  std::fflush(stdout);
+  std::fflush(stderr);
+  std::cout.flush();
+  std::clog.flush();
+}
+
+void die_with(pid_t parent) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) raise(SIGKILL);  // it died before the death signal was asked for
+}
+
+void live_as_child(const std::function<int()>& body) {
+  // What another thread of the parent wrote to them after the flush is the parent's to write out.
+  __fpurge(stdout);
+  __fpurge(stderr);
+  on_exit(end_child, nullptr);
+  std::exit(outcome_of(Family::get().self.name, body));
+}
 
 Process::Process() : Process(std::unique_ptr<Target>()) {}
 
@@ -149,23 +162,14 @@ Process::Started Process::start_by_fork() {
 }
 
 void Process::run_child(pid_t parent) {
-  if (daemon_) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) raise(SIGKILL);  // it died before the death signal was asked for
-  }
-  // What another thread of the parent wrote to them after the flush is the parent's to write out.
-  __fpurge(stdout);
-  __fpurge(stderr);
-
+  if (daemon_) die_with(parent);
   Family& family = Family::get();
   family.parent.reset();
   family.parent.emplace(parent, family.self.name, std::move(family.parent_sentinel));
   family.identity += std::to_string(serial_) + ":";
   family.constructed = 0;
   family.self = {.name = name_, .daemon = daemon_, .authkey = authkey_, .start_method = "fork"};
-  on_exit(end_child, nullptr);
-
-  std::exit(outcome_of(name_, [this] { return run(); }));
+  live_as_child([this] { return run(); });
 }
 
 int Process::run() { return target_ ? target_->call() : 0; }

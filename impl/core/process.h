@@ -196,6 +196,9 @@ std::vector<Process*> active_children();
 /// Online CPUs of the machine, at least 1.
 unsigned cpu_count();
 
+/// stdout, stderr, std::cout and std::clog. Before a fork, lest the child write out what the parent wrote.
+void flush_standard_streams();
+
 template <class F, class... Args>
 struct Process::Call final : Process::Target {
   template <class G, class... A>
