@@ -26,6 +26,8 @@ void throw_status(Status status, const char* operation) {
     case Status::kOwnerDied: throw OwnerDied(operation);
     case Status::kNotOwner: throw NotOwner(operation);
     case Status::kOverRelease: throw OverRelease(operation);
+    case Status::kStale: throw Stale(operation);
+    case Status::kRemote:
     case Status::kOk:
     case Status::kTimeout: break;
   }

@@ -34,6 +34,9 @@ enum class [[nodiscard]] Status : std::uint8_t {
   kOwnerDied,       ///< acquired, and its last owner died holding it: what it guards may be half-changed
   kNotOwner,        ///< it is somebody else who holds it, or nobody
   kOverRelease,     ///< released more often than acquired
+  kStale,           ///< of a server that has ended; another one is there now, which does not know it
+  kRemote,          ///< an exception in the process that was asked; what it says came along
+  kLast = kRemote,
 };
 
 /// The enumerator's name without its k, for messages and logs.
@@ -60,6 +63,8 @@ constexpr std::string_view to_string(Status status) noexcept {
     case Status::kOwnerDied: return "OwnerDied"sv;
     case Status::kNotOwner: return "NotOwner"sv;
     case Status::kOverRelease: return "OverRelease"sv;
+    case Status::kStale: return "Stale"sv;
+    case Status::kRemote: return "Remote"sv;
   }
   return "invalid status"sv;
 }
@@ -96,6 +101,9 @@ using BrokenBarrier = StatusError<Status::kBrokenBarrier>;
 using OwnerDied = StatusError<Status::kOwnerDied>;
 using NotOwner = StatusError<Status::kNotOwner>;
 using OverRelease = StatusError<Status::kOverRelease>;
+using Stale = StatusError<Status::kStale>;
+/// Thrown only where a duration was given and there is no other outcome to say that it passed.
+using Timeout = StatusError<Status::kTimeout>;
 
 /// Bytes that are no valid encoding of the type asked for, or an object that cannot be encoded.
 class EncodingError final : public Error {
