@@ -5,8 +5,7 @@
 //   dict <hex>             the proxy that was sent, in a message
 //   set <key> <value>      in that
 //   get <key>
-//   serve [key]            serves at the address until it is killed
-//   serving                that with a first word: the address
+//   serve [key]            says its address, and serves there until it is killed
 //   shutdown
 //   exit
 #include <cstdint>
@@ -81,9 +80,8 @@ class Program {
   }
   std::string serve(const std::string& key) {
     const auto manager = context_.unstarted_manager(address_, options(key));
-    manager->serve_forever([](const std::string& address) {
-      (void)!::send(STDIN_FILENO, address.data(), address.size(), MSG_NOSIGNAL);
-    });
+    manager->serve_forever(
+        [](const std::string& address) { (void)!::send(STDIN_FILENO, address.data(), address.size(), MSG_NOSIGNAL); });
     return "served";
   }
 

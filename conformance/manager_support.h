@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -10,7 +11,9 @@
 #include "api/manager.h"
 #include "api/mechanism.h"
 #include "conformance/pipe_support.h"
+#include "conformance/support/events.h"
 #include "conformance/support/fixture.h"
+#include "conformance/support/peer.h"
 
 namespace crucible::testing {
 
@@ -57,6 +60,23 @@ class ManagerTest : public CleanFixture, public ::testing::WithParamInterface<Ma
     EXPECT_EQ(list.copy(), (std::vector<int>{1, 2, 3}));
   }
 
+  /// A peer that has done `begin` and lives until it is killed.
+  template <class F>
+  static std::unique_ptr<Peer> holder(F begin) {
+    Event has_begun;
+    auto peer = std::make_unique<Peer>([&] {
+      begin();
+      has_begun.set();
+      for (;;) ::pause();
+    });
+    has_begun.wait();
+    return peer;
+  }
+  static void end(std::unique_ptr<Peer> peer) {
+    peer->kill();
+    peer->join();
+  }
+
   void warm_up() override {
     CleanFixture::warm_up();
     expect_serves(*start());
@@ -69,11 +89,9 @@ class ManagerTest : public CleanFixture, public ::testing::WithParamInterface<Ma
   }
 };
 
-#define CRUCIBLE_INSTANTIATE_MANAGERS(suite)                                            \
-  INSTANTIATE_TEST_SUITE_P(                                                             \
-      , suite, ::testing::ValuesIn(::crucible::testing::all_manager_forms()),           \
-      [](const ::testing::TestParamInfo<::crucible::testing::ManagerVariant>& row) {    \
-        return row.param.name();                                                        \
-      })
+#define CRUCIBLE_INSTANTIATE_MANAGERS(suite)                                  \
+  INSTANTIATE_TEST_SUITE_P(                                                   \
+      , suite, ::testing::ValuesIn(::crucible::testing::all_manager_forms()), \
+      [](const ::testing::TestParamInfo<::crucible::testing::ManagerVariant>& row) { return row.param.name(); })
 
 }  // namespace crucible::testing

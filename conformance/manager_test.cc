@@ -15,8 +15,6 @@
 namespace crucible::testing {
 namespace {
 
-using managed::within;
-
 class ManagerContainers : public ManagerTest {};
 
 TEST_P(ManagerContainers, M1_AListDoesWhatAListDoes) {
@@ -53,6 +51,7 @@ TEST_P(ManagerContainers, M1_SlicesFollowPython) {
   EXPECT_EQ(list.slice(-100, 2), (std::vector<int>{0, 1}));
   EXPECT_EQ(list.slice(1, 9, 3), (std::vector<int>{1, 4, 7}));
   EXPECT_EQ(list.slice(8, 2, -2), (std::vector<int>{8, 6, 4}));
+  EXPECT_EQ(list.slice(2, -100, -1), (std::vector<int>{2, 1, 0}));
   EXPECT_EQ(list.slice(5, 5), std::vector<int>());
   EXPECT_EQ(list.slice(0, 10, 9'223'372'036'854'775'807), (std::vector<int>{0}));
   EXPECT_THROW((void)list.slice(0, 10, 0), std::invalid_argument);

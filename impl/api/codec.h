@@ -1,7 +1,8 @@
 // The codec: any C++ value as MessagePack and back, safely whatever the bytes are.
 //
 // Scalars, strings, std containers, tuple, pair, optional, variant (as [index, value]), std::vector<std::byte> (as
-// bytes), Object, references to managed objects (as an extension of type 67; no other extension is read), and user structs that name their fields with msgpack-cxx's own macro:
+// bytes), Object, references to managed objects (as an extension of type 67; no other extension is read), and user
+// structs that name their fields with msgpack-cxx's own macro:
 //   struct Point { int x, y; MSGPACK_DEFINE(x, y); };
 // The format: https://github.com/msgpack/msgpack/blob/master/spec.md
 #pragma once

@@ -189,8 +189,8 @@ class Barrier : public Proxy {
   using Proxy::Proxy;
   explicit Barrier(const Proxy& proxy, std::function<void()> action = {}) : Proxy(proxy), action_(std::move(action)) {}
 
-  /// In which place this party came: 0 to parties() - 1. The last to come runs its handle's action before anyone leaves.
-  /// Throws BrokenBarrier.
+  /// In which place this party came: 0 to parties() - 1. The last to come runs its handle's action before anyone
+  /// leaves. Throws BrokenBarrier.
   std::uint32_t wait() const { return wait_patiently(kDefault); }
   std::uint32_t wait(Deadline deadline) const { return wait_patiently(patience(deadline)); }
   template <class Rep, class Period>

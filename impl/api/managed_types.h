@@ -45,8 +45,8 @@ class Arguments {
   std::span<const msgpack::object> objects_;
 };
 
-/// What a method may return for its caller to step through: called until it gives nothing. managed::Generated is the other
-/// side.
+/// What a method may return for its caller to step through: called until it gives nothing. managed::Generated is the
+/// other side.
 template <class T>
 using Generator = std::function<std::optional<T>()>;
 
@@ -82,8 +82,8 @@ class ManagedTypes {
       };
       return *this;
     }
-    /// A member function, or a function that takes T& first (a lambda without captures by its +). Only what is named here can be called from elsewhere.
-    /// Arguments and results of any type that the codec knows, and Generators.
+    /// A member function, or a function that takes T& first (a lambda without captures by its +). Only what is named
+    /// here can be called from elsewhere. Arguments and results of any type that the codec knows, and Generators.
     template <class F>
     Definition& method(const std::string& name, F function) {
       if (!type_.methods.emplace(name, bind(function)).second) {

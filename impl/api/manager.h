@@ -34,16 +34,17 @@ struct ManagerOptions {
   /// all its relatives know, however started; one with an address and no key takes the kernel's word.
   DoorOptions door = {};
   ManagedTypes types = {};
-  std::size_t memory_bytes = 0;  ///< address space of the server process; what goes beyond throws std::bad_alloc. 0: any
+  std::size_t memory_bytes =
+      0;  ///< address space of the server process; what goes beyond throws std::bad_alloc. 0: any
 };
 
 /// Starts a server of objects, connects to one, or is one. Objects are made here and used by their proxies, which any
 /// process may be given, in any way; they do not need the manager. See managed:: for the types.
 ///
 /// The server holds nobody up for anybody: not for a client that waits, sends garbage or half a request, does not read
-/// its answers or dies. With a client go the locks and permits it holds, its place in every line, and its references. The
-/// server ignores SIGINT, and ends at shutdown(), or when nobody is left who could reach it: no process of its creator's
-/// family, and no program that connected.
+/// its answers or dies. With a client go the locks and permits it holds, its place in every line, and its references.
+/// The server ignores SIGINT, and ends at shutdown(), or when nobody is left who could reach it: no process of its
+/// creator's family, and no program that connected.
 ///
 /// Any thread. In a forked child the handle makes objects, too, but shutdown() is the starting process's.
 class Manager {
@@ -54,8 +55,8 @@ class Manager {
   /// In the process that started it, shutdown().
   virtual ~Manager() = default;
 
-  /// Starts the server; `initializer` runs in it first; what that throws comes out as Broken, its text inside. StateError:
-  /// started, connected or shut down before. Throws BadArgument (the address), Exists, std::system_error.
+  /// Starts the server; `initializer` runs in it first; what that throws comes out as Broken, its text inside.
+  /// StateError: started, connected or shut down before. Throws BadArgument (the address), Exists, std::system_error.
   virtual void start(const std::function<void()>& initializer = {}) = 0;
   /// Uses the server at the address. False: the deadline passed first. StateError as start(). Throws NotFound, Refused,
   /// Auth, BadArgument, Eof, std::system_error.
@@ -106,9 +107,7 @@ class Manager {
   managed::Lock lock() const { return managed::Lock(create("lock")); }
   managed::RLock rlock() const { return managed::RLock(create("rlock")); }
   /// Throw BadArgument: below 0 or above 2^31 - 1.
-  managed::Semaphore semaphore(std::int64_t value = 1) const {
-    return managed::Semaphore(create("semaphore", value));
-  }
+  managed::Semaphore semaphore(std::int64_t value = 1) const { return managed::Semaphore(create("semaphore", value)); }
   managed::BoundedSemaphore bounded_semaphore(std::int64_t value = 1) const {
     return managed::BoundedSemaphore(create("bounded_semaphore", value));
   }

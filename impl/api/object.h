@@ -18,7 +18,8 @@
 namespace crucible {
 
 /// Null, bool, 64-bit integer, double, string, bytes, list or dict, nested at will, or a reference to a managed object.
-/// A value: copies are deep, but for those of a reference, which are the same object. Integers compare by value whatever their signedness; an integer never equals a double.
+/// A value: copies are deep, but for those of a reference, which are the same object. Integers compare by value
+/// whatever their signedness; an integer never equals a double.
 class Object {
  public:
   using List = std::vector<Object>;
@@ -36,13 +37,13 @@ class Object {
       value_ = static_cast<std::uint64_t>(value);
     }
   }
-  Object(double value) : value_(value) {}                       // NOLINT(google-explicit-constructor)
-  Object(const char* text) : value_(std::string(text)) {}       // NOLINT(google-explicit-constructor)
-  Object(std::string_view text) : value_(std::string(text)) {}  // NOLINT(google-explicit-constructor)
-  Object(std::string text) : value_(std::move(text)) {}         // NOLINT(google-explicit-constructor)
-  Object(Bytes bytes) : value_(std::move(bytes)) {}             // NOLINT(google-explicit-constructor)
-  Object(List list) : value_(std::move(list)) {}                // NOLINT(google-explicit-constructor)
-  Object(Dict dict) : value_(std::move(dict)) {}                // NOLINT(google-explicit-constructor)
+  Object(double value) : value_(value) {}                        // NOLINT(google-explicit-constructor)
+  Object(const char* text) : value_(std::string(text)) {}        // NOLINT(google-explicit-constructor)
+  Object(std::string_view text) : value_(std::string(text)) {}   // NOLINT(google-explicit-constructor)
+  Object(std::string text) : value_(std::move(text)) {}          // NOLINT(google-explicit-constructor)
+  Object(Bytes bytes) : value_(std::move(bytes)) {}              // NOLINT(google-explicit-constructor)
+  Object(List list) : value_(std::move(list)) {}                 // NOLINT(google-explicit-constructor)
+  Object(Dict dict) : value_(std::move(dict)) {}                 // NOLINT(google-explicit-constructor)
   Object(Reference reference) : value_(std::move(reference)) {}  // NOLINT(google-explicit-constructor)
 
   template <class... T>
@@ -89,8 +90,8 @@ class Object {
   /// `[42, null, "hello", <dict 7>]`.
   std::string to_string() const;
 
-  using Value = std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Bytes, List,
-                             Dict, Reference>;
+  using Value = std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Bytes, List, Dict,
+                             Reference>;
   const Value& value() const noexcept { return value_; }
 
  private:

@@ -30,8 +30,8 @@ class ObjectServer : public std::enable_shared_from_this<ObjectServer> {
     Call& operator=(const Call&) = delete;
     /// What still waits there is withdrawn, and what it was granted unseen (a lock, a message) is given back.
     virtual ~Call() = default;
-    /// Waits for the answer. kOk, once; afterwards kState, also in a forked child. kRemote: it failed there, `answer` is
-    /// a Failure. kTimeout: not yet. kBroken: the server is gone; whether it was done is not known.
+    /// Waits for the answer. kOk, once; afterwards kState, also in a forked child. kRemote: it failed there, `answer`
+    /// is a Failure. kTimeout: not yet. kBroken: the server is gone; whether it was done is not known.
     virtual Status await(Bytes& answer, Deadline deadline) = 0;
     virtual bool is_ready() = 0;
   };

@@ -26,8 +26,8 @@ bool require_answer(Status status, ByteView answer, const char* operation);
 template <class R>
 class Answer;
 
-/// Calls methods of a managed object. A value: copies are the same object; so is what arrives where one was sent, in any
-/// message, or inherited by a fork. The object lives as long as anything anywhere refers to it: a proxy, a message
+/// Calls methods of a managed object. A value: copies are the same object; so is what arrives where one was sent, in
+/// any message, or inherited by a fork. The object lives as long as anything anywhere refers to it: a proxy, a message
 /// on its way, another managed object. Two proxies are equal if they are of one object, whatever it holds.
 ///
 /// Every call throws, besides what it says itself: what the method threw (api/remote_error.h), EncodingError before
@@ -72,12 +72,8 @@ class Proxy {
   /// The object as text, as Object::to_string() has it.
   std::string text() const { return call<std::string>("text"); }
 
-  /// The same object, each call of which throws Timeout if it takes longer, moving the bytes included.
-  template <std::derived_from<Proxy> P, class Rep, class Period>
-  friend P within(std::chrono::duration<Rep, Period> duration, P proxy) {
-    static_cast<Proxy&>(proxy).limit_ = std::chrono::duration_cast<std::chrono::nanoseconds>(duration);
-    return proxy;
-  }
+  /// From now on each call of this copy throws Timeout if it takes longer, moving the bytes included.
+  void set_limit(std::chrono::nanoseconds duration) noexcept { limit_ = duration; }
 
  protected:
   template <class... Args>
@@ -120,6 +116,13 @@ class Proxy {
   Reference reference_;
   std::optional<std::chrono::nanoseconds> limit_;
 };
+
+/// The same object with such a limit: `within(100ms, dict).get("key")`.
+template <std::derived_from<Proxy> P, class Rep, class Period>
+P within(std::chrono::duration<Rep, Period> duration, P proxy) {
+  proxy.set_limit(std::chrono::duration_cast<std::chrono::nanoseconds>(duration));
+  return proxy;
+}
 
 /// What Proxy::call_async returns. One thread at a time. Destroyed before it was got: what still waits there is
 /// withdrawn, everything else is done.

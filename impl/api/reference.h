@@ -79,8 +79,8 @@ class ReferenceScope {
 
 /// MessagePack's extension type of a reference.
 inline constexpr std::int8_t kReferenceType = 0x43;
-/// By the innermost scope; without one Referent::travel(), and what api/object_server.h makes of it. Throw EncodingError
-/// (no reference; one of nothing), and what the scope does.
+/// By the innermost scope; without one Referent::travel(), and what api/object_server.h makes of it. Throw
+/// EncodingError (no reference; one of nothing), and what the scope does.
 Bytes write_reference(const Reference& reference);
 Reference read_reference(ByteView bytes);
 

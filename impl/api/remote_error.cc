@@ -13,8 +13,8 @@ namespace {
 
 std::string demangled(const std::type_info& type) {
   int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> name(
-      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), &std::free);
+  const std::unique_ptr<char, decltype(&std::free)> name(abi::__cxa_demangle(type.name(), nullptr, nullptr, &status),
+                                                         &std::free);
   return name ? std::string(name.get()) : std::string(type.name());
 }
 
@@ -46,10 +46,13 @@ Failure describe_failure(const std::exception_ptr& error, const std::string& whe
   try {
     std::rethrow_exception(error);
   } catch (const std::exception& caught) {
-    return {.status = status_from<1>(caught), .type = demangled(typeid(caught)), .message = caught.what(), .where = where};
+    return {
+        .status = status_from<1>(caught), .type = demangled(typeid(caught)), .message = caught.what(), .where = where};
   } catch (...) {
     const std::type_info* const type = abi::__cxa_current_exception_type();
-    return {.type = type != nullptr ? demangled(*type) : std::string(), .message = "it is no std::exception", .where = where};
+    return {.type = type != nullptr ? demangled(*type) : std::string(),
+            .message = "it is no std::exception",
+            .where = where};
   }
 }
 

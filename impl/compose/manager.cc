@@ -46,7 +46,6 @@ void serve_round(ManagerServer& server) noexcept {
 void serve_objects(BrokerProcess::Duty& duty, const QueueCarrier& carrier, const std::string& place,
                    const DoorOptions& door, const ManagerOptions& options, const ServerId& id,
                    const std::function<void()>& initializer) {
-  limit_memory(options.memory_bytes);
   const std::unique_ptr<Listener> listener = carrier.listen(place, door);
   if (initializer) initializer();
   EventLoop loop;
@@ -69,6 +68,7 @@ void serve_objects(BrokerProcess::Duty& duty, const QueueCarrier& carrier, const
     if (!duty.answer(duty.has_family() || server.has_strangers())) loop.forget(creator);
     is_told_to_end = duty.is_told_to_end();
   });
+  limit_memory(options.memory_bytes);
   duty.report(listener->address());
   while (!is_told_to_end && (has_family || server.has_strangers())) serve_round(server);
 }
@@ -134,7 +134,6 @@ bool ComposedManager::connect(Deadline deadline) {
 
 void ComposedManager::serve_forever(const std::function<void(const std::string&)>& ready) {
   leave_new(Life::kServing);
-  limit_memory(options_.memory_bytes);
   const RemoteServer::Door door = this->door();
   const std::unique_ptr<Listener> listener = carrier_.listen(door.address, door.options);
   address_ = listener->address();
@@ -149,6 +148,7 @@ void ComposedManager::serve_forever(const std::function<void(const std::string&)
   {
     ManagerServer server(loop, *listener, random_id(), options_.types);
     loop.watch(stop, [&] { is_told_to_end = true; });
+    limit_memory(options_.memory_bytes);
     if (ready) ready(address_);
     while (!is_told_to_end) serve_round(server);
     loop.forget(stop);

@@ -1,4 +1,4 @@
-// dict, list, namespace, value, array.
+// dict, list.
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "compose/manager_objects.h"
+#include "compose/positions.h"
 
 namespace crucible {
 namespace {
@@ -16,53 +17,20 @@ constexpr std::size_t kMostItems = std::size_t{1} << 27U;  // that repeat() make
 
 [[noreturn]] void throw_no_key(const Object& key) { throw std::out_of_range("no key " + key.to_string()); }
 
-// As Python counts: from the end if negative.
-std::size_t position(std::int64_t at, std::size_t size) {
-  const std::int64_t place = at < 0 ? at + static_cast<std::int64_t>(size) : at;
-  if (place < 0 || place >= static_cast<std::int64_t>(size)) {
-    throw std::out_of_range("position " + std::to_string(at) + " of " + std::to_string(size));
-  }
-  return static_cast<std::size_t>(place);
-}
-
-// Where a slice begins or ends: what lies outside is the end that is nearer.
-std::size_t boundary(std::int64_t at, std::size_t size) {
-  const auto count = static_cast<std::int64_t>(size);
-  return static_cast<std::size_t>(std::clamp(at < 0 && at >= -count ? at + count : at, std::int64_t{0}, count));
-}
-
-Object::List slice_of(const Object::List& items, std::int64_t first, std::int64_t last, std::int64_t step) {
-  if (step == 0) throw std::invalid_argument("a slice with step 0");
-  Object::List slice;
-  const std::int64_t begin = static_cast<std::int64_t>(boundary(first, items.size()));
-  const std::int64_t end = static_cast<std::int64_t>(boundary(last, items.size()));
-  if (step > 0) {
-    for (std::int64_t at = begin; at < end; at += std::min<std::int64_t>(step, end - at)) {
-      slice.push_back(items[static_cast<std::size_t>(at)]);
-      if (step >= end - at) break;
-    }
-    return slice;
-  }
-  for (std::int64_t at = std::min<std::int64_t>(begin, static_cast<std::int64_t>(items.size()) - 1); at > end;) {
-    slice.push_back(items[static_cast<std::size_t>(at)]);
-    if (step <= end - at) break;
-    at += step;
-  }
-  return slice;
-}
-
 class DictObject final : public ServedObject {
  public:
   explicit DictObject(Object::Dict items) : ServedObject("dict"), items_(std::move(items)) {}
 
   void serve(const CallPointer& call) override {
     static const Handlers<DictObject> handlers = {
-        {"set", &DictObject::set},           {"get", &DictObject::get},           {"find", &DictObject::find},
-        {"contains", &DictObject::contains}, {"erase", &DictObject::erase},       {"pop", &DictObject::pop},
+        {"set", &DictObject::set},           {"get", &DictObject::get},
+        {"find", &DictObject::find},         {"contains", &DictObject::contains},
+        {"erase", &DictObject::erase},       {"pop", &DictObject::pop},
         {"pop_item", &DictObject::pop_item}, {"set_default", &DictObject::set_default},
         {"update", &DictObject::update},     {"compare_and_set", &DictObject::compare_and_set},
-        {"size", &DictObject::size},         {"clear", &DictObject::clear},       {"keys", &DictObject::keys},
-        {"values", &DictObject::values},     {"items", &DictObject::list_items},  {"copy", &DictObject::copy},
+        {"size", &DictObject::size},         {"clear", &DictObject::clear},
+        {"keys", &DictObject::keys},         {"values", &DictObject::values},
+        {"items", &DictObject::list_items},  {"copy", &DictObject::copy},
         {"next", &DictObject::next}};
     dispatch(*this, handlers, call);
   }
@@ -177,14 +145,26 @@ class ListObject final : public ServedObject {
   explicit ListObject(Object::List items) : ServedObject("list"), items_(std::move(items)) {}
 
   void serve(const CallPointer& call) override {
-    static const Handlers<ListObject> handlers = {
-        {"get", &ListObject::get},         {"find", &ListObject::find},       {"set", &ListObject::set},
-        {"append", &ListObject::append},   {"extend", &ListObject::extend},   {"insert", &ListObject::insert},
-        {"erase", &ListObject::erase},     {"pop", &ListObject::pop},         {"remove", &ListObject::remove},
-        {"index", &ListObject::index},     {"count", &ListObject::count},     {"slice", &ListObject::slice},
-        {"set_slice", &ListObject::set_slice}, {"reverse", &ListObject::reverse}, {"sort", &ListObject::sort},
-        {"repeat", &ListObject::repeat},   {"size", &ListObject::size},       {"clear", &ListObject::clear},
-        {"copy", &ListObject::copy},       {"compare_and_set", &ListObject::compare_and_set}};
+    static const Handlers<ListObject> handlers = {{"get", &ListObject::get},
+                                                  {"find", &ListObject::find},
+                                                  {"set", &ListObject::set},
+                                                  {"append", &ListObject::append},
+                                                  {"extend", &ListObject::extend},
+                                                  {"insert", &ListObject::insert},
+                                                  {"erase", &ListObject::erase},
+                                                  {"pop", &ListObject::pop},
+                                                  {"remove", &ListObject::remove},
+                                                  {"index", &ListObject::index},
+                                                  {"count", &ListObject::count},
+                                                  {"slice", &ListObject::slice},
+                                                  {"set_slice", &ListObject::set_slice},
+                                                  {"reverse", &ListObject::reverse},
+                                                  {"sort", &ListObject::sort},
+                                                  {"repeat", &ListObject::repeat},
+                                                  {"size", &ListObject::size},
+                                                  {"clear", &ListObject::clear},
+                                                  {"copy", &ListObject::copy},
+                                                  {"compare_and_set", &ListObject::compare_and_set}};
     dispatch(*this, handlers, call);
   }
   std::string text() const override { return Object(items_).to_string(); }
@@ -246,8 +226,7 @@ class ListObject final : public ServedObject {
   void index(const CallPointer& call) { call->answer(require(call->get<Object>(0)) - items_.begin()); }
   void count(const CallPointer& call) { call->answer(std::ranges::count(items_, call->get<Object>(0))); }
   void slice(const CallPointer& call) {
-    call->answer(
-        slice_of(items_, call->get<std::int64_t>(0), call->get<std::int64_t>(1), call->get<std::int64_t>(2)));
+    call->answer(slice_of(items_, call->get<std::int64_t>(0), call->get<std::int64_t>(1), call->get<std::int64_t>(2)));
   }
   void set_slice(const CallPointer& call) {
     const std::size_t first = boundary(call->get<std::int64_t>(0), items_.size());
@@ -292,108 +271,6 @@ class ListObject final : public ServedObject {
   Object::List items_;
 };
 
-class NamespaceObject final : public ServedObject {
- public:
-  NamespaceObject() : ServedObject("namespace") {}
-
-  void serve(const CallPointer& call) override {
-    static const Handlers<NamespaceObject> handlers = {{"set", &NamespaceObject::set},
-                                                       {"get", &NamespaceObject::get},
-                                                       {"contains", &NamespaceObject::contains},
-                                                       {"erase", &NamespaceObject::erase}};
-    dispatch(*this, handlers, call);
-  }
-  std::string text() const override { return Object(attributes_).to_string(); }
-
- private:
-  Object::Dict::iterator require(const CallPointer& call) {
-    const Object name = call->get<std::string>(0);
-    const auto found = attributes_.find(name);
-    if (found == attributes_.end()) throw std::out_of_range("no attribute " + name.to_string());
-    return found;
-  }
-  void set(const CallPointer& call) {
-    auto value = call->get<Object>(1);
-    attributes_[call->get<std::string>(0)] = std::move(value);
-    call->answer();
-  }
-  void get(const CallPointer& call) { call->answer(require(call)->second); }
-  void contains(const CallPointer& call) { call->answer(attributes_.contains(call->get<std::string>(0))); }
-  void erase(const CallPointer& call) {
-    attributes_.erase(require(call));
-    call->answer();
-  }
-
-  Object::Dict attributes_;
-};
-
-class ValueObject final : public ServedObject {
- public:
-  explicit ValueObject(Object value) : ServedObject("value"), value_(std::move(value)) {}
-
-  void serve(const CallPointer& call) override {
-    static const Handlers<ValueObject> handlers = {{"get", &ValueObject::get},
-                                                   {"set", &ValueObject::set},
-                                                   {"compare_and_set", &ValueObject::compare_and_set}};
-    dispatch(*this, handlers, call);
-  }
-  std::string text() const override { return value_.to_string(); }
-
- private:
-  void get(const CallPointer& call) { call->answer(value_); }
-  void set(const CallPointer& call) {
-    value_ = call->get<Object>(0);
-    call->answer();
-  }
-  void compare_and_set(const CallPointer& call) {
-    const bool is_as_expected = value_ == call->get<Object>(0);
-    if (is_as_expected) value_ = call->get<Object>(1);
-    call->answer(is_as_expected);
-  }
-
-  Object value_;
-};
-
-class ArrayObject final : public ServedObject {
- public:
-  ArrayObject(bool holds_doubles, Object::List items)
-      : ServedObject("array"), holds_doubles_(holds_doubles), items_(std::move(items)) {
-    for (Object& item : items_) item = fitting(std::move(item));
-  }
-
-  void serve(const CallPointer& call) override {
-    static const Handlers<ArrayObject> handlers = {{"get", &ArrayObject::get},
-                                                   {"set", &ArrayObject::set},
-                                                   {"size", &ArrayObject::size},
-                                                   {"copy", &ArrayObject::copy},
-                                                   {"slice", &ArrayObject::slice}};
-    dispatch(*this, handlers, call);
-  }
-  std::string text() const override { return Object(items_).to_string(); }
-
- private:
-  Object fitting(Object item) const {
-    if (holds_doubles_ && item.is_int()) return static_cast<double>(item.as_int());
-    if (holds_doubles_ ? item.is_double() : item.is_int()) return item;
-    throw std::invalid_argument(item.to_string() + " in an array of " + (holds_doubles_ ? "doubles" : "integers"));
-  }
-  void get(const CallPointer& call) { call->answer(items_[position(call->get<std::int64_t>(0), items_.size())]); }
-  void set(const CallPointer& call) {
-    const std::size_t at = position(call->get<std::int64_t>(0), items_.size());
-    items_[at] = fitting(call->get<Object>(1));
-    call->answer();
-  }
-  void size(const CallPointer& call) { call->answer(items_.size()); }
-  void copy(const CallPointer& call) { call->answer(items_); }
-  void slice(const CallPointer& call) {
-    call->answer(
-        slice_of(items_, call->get<std::int64_t>(0), call->get<std::int64_t>(1), call->get<std::int64_t>(2)));
-  }
-
-  const bool holds_doubles_;
-  Object::List items_;
-};
-
 }  // namespace
 
 MakeObject container_maker(std::string_view type) {
@@ -402,18 +279,8 @@ MakeObject container_maker(std::string_view type) {
        [](const ServerCall& call) -> std::unique_ptr<ServedObject> {
          return std::make_unique<DictObject>(call.get<Object::Dict>(1));
        }},
-      {"list",
-       [](const ServerCall& call) -> std::unique_ptr<ServedObject> {
+      {"list", [](const ServerCall& call) -> std::unique_ptr<ServedObject> {
          return std::make_unique<ListObject>(call.get<Object::List>(1));
-       }},
-      {"namespace",
-       [](const ServerCall&) -> std::unique_ptr<ServedObject> { return std::make_unique<NamespaceObject>(); }},
-      {"value",
-       [](const ServerCall& call) -> std::unique_ptr<ServedObject> {
-         return std::make_unique<ValueObject>(call.get<Object>(1));
-       }},
-      {"array", [](const ServerCall& call) -> std::unique_ptr<ServedObject> {
-         return std::make_unique<ArrayObject>(call.get<bool>(1), call.get<Object::List>(2));
        }}};
   const auto found = makers.find(type);
   return found == makers.end() ? nullptr : found->second;

@@ -103,6 +103,7 @@ Status ManagerLink::send_parts(std::uint64_t object, ByteView request, std::uint
   {
     const std::lock_guard guard(mutex_);
     seen = pending_.begin()->first;
+    for (const std::uint32_t cancel : cancels_) seen = std::min(seen, cancel);  // or it could not be undone any more
   }
   for (bool is_first = true; is_first || !request.empty(); is_first = false) {
     const ByteView part = request.first(std::min(request.size(), manager_wire::kMostInline));

@@ -67,9 +67,9 @@ class ManagerLink {
   std::atomic<bool> is_broken_ = false;
   std::atomic<bool> is_orphan_ = false;
 
-  std::timed_mutex sending_;     // taken before mutex_
-  bool owes_give_up_ = false;    // of a request whose parts could not all be sent; guarded by sending_
-  std::uint32_t given_up_ = 0;   // its id
+  std::timed_mutex sending_;    // taken before mutex_
+  bool owes_give_up_ = false;   // of a request whose parts could not all be sent; guarded by sending_
+  std::uint32_t given_up_ = 0;  // its id
   Bytes out_;
 
   std::mutex mutex_;  // guards what follows

@@ -139,10 +139,11 @@ class ConditionObject final : public ServedObject {
   explicit ConditionObject(std::shared_ptr<LockObject> lock) : ServedObject("condition"), lock_(std::move(lock)) {}
 
   void serve(const CallPointer& call) override {
-    static const Handlers<ConditionObject> handlers = {
-        {"acquire", &ConditionObject::acquire}, {"release", &ConditionObject::release},
-        {"wait", &ConditionObject::wait},       {"notify", &ConditionObject::notify},
-        {"waiters", &ConditionObject::waiters}};
+    static const Handlers<ConditionObject> handlers = {{"acquire", &ConditionObject::acquire},
+                                                       {"release", &ConditionObject::release},
+                                                       {"wait", &ConditionObject::wait},
+                                                       {"notify", &ConditionObject::notify},
+                                                       {"waiters", &ConditionObject::waiters}};
     dispatch(*this, handlers, call);
   }
   void time_out(const CallPointer& call) override {

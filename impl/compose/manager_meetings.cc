@@ -65,9 +65,10 @@ class BarrierObject final : public ServedObject {
 
   void serve(const CallPointer& call) override {
     static const Handlers<BarrierObject> handlers = {
-        {"wait", &BarrierObject::wait},           {"acted", &BarrierObject::acted},   {"abort", &BarrierObject::abort},
-        {"reset", &BarrierObject::reset},         {"parties", &BarrierObject::parties},
-        {"n_waiting", &BarrierObject::n_waiting}, {"broken", &BarrierObject::broken}};
+        {"wait", &BarrierObject::wait},       {"acted", &BarrierObject::acted},
+        {"abort", &BarrierObject::abort},     {"reset", &BarrierObject::reset},
+        {"parties", &BarrierObject::parties}, {"n_waiting", &BarrierObject::n_waiting},
+        {"broken", &BarrierObject::broken}};
     dispatch(*this, handlers, call);
   }
   void time_out(const CallPointer& /*call*/) override { break_up(); }

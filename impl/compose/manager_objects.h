@@ -15,6 +15,7 @@ class ManagerServer;
 using MakeObject = std::unique_ptr<ServedObject> (*)(const ServerCall& call);
 /// Null: no type of the manager's own.
 MakeObject container_maker(std::string_view type);
+MakeObject box_maker(std::string_view type);
 MakeObject lock_maker(std::string_view type);
 MakeObject meeting_maker(std::string_view type);
 MakeObject queue_maker(std::string_view type);

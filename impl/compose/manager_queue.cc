@@ -22,9 +22,9 @@ class QueueObject final : public ServedObject {
       : ServedObject(type), maxsize_(maxsize), is_joinable_(is_joinable) {}
 
   void serve(const CallPointer& call) override {
-    static const Handlers<QueueObject> handlers = {{"put", &QueueObject::put},   {"get", &QueueObject::get},
-                                                   {"size", &QueueObject::size}, {"full", &QueueObject::full},
-                                                   {"done", &QueueObject::done}, {"join", &QueueObject::join},
+    static const Handlers<QueueObject> handlers = {{"put", &QueueObject::put},        {"get", &QueueObject::get},
+                                                   {"size", &QueueObject::size},      {"full", &QueueObject::full},
+                                                   {"done", &QueueObject::done},      {"join", &QueueObject::join},
                                                    {"getters", &QueueObject::getters}};
     dispatch(*this, handlers, call);
   }

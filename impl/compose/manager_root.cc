@@ -26,7 +26,7 @@ class RootObject final : public ServedObject {
  private:
   void create(const CallPointer& call) {
     const auto type = call->get<std::string>(0);
-    for (const auto find : {container_maker, lock_maker, meeting_maker, queue_maker}) {
+    for (const auto find : {container_maker, box_maker, lock_maker, meeting_maker, queue_maker}) {
       if (const MakeObject make = find(type)) {
         return call->answer(server_.objects().reference(server_.objects().add(make(*call))));
       }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstring>
 #include <exception>
+#include <thread>
 #include <utility>
 
 #include "compose/manager_objects.h"
@@ -34,9 +35,10 @@ ManagerServer::ManagerServer(EventLoop& loop, Listener& listener, const ServerId
       listener_(listener),
       types_(std::move(types)),
       delivered_(bell_.get()),
-      objects_(id, [this] {
-        if (!has_dead_.exchange(true)) bell_.ring();
-      }),
+      objects_(id,
+               [this] {
+                 if (!has_dead_.exchange(true) && std::this_thread::get_id() != thread_) bell_.ring();
+               }),
       root_(make_root_object(*this)) {
   loop_.watch(listener_, [this] { welcome_newcomers(); });
   loop_.watch(delivered_, [this] { serve_deliveries(); });
@@ -250,11 +252,14 @@ void ManagerServer::send_some(ServerSession& session, Deadline deadline) {
 
 void ManagerServer::flush_stalled() {
   ++stalled_rounds_;
-  const bool patient = stalled_rounds_ > kRoundsBeforePatience;
-  for (ServerSession* const session : std::vector<ServerSession*>(stalled_.begin(), stalled_.end())) {
-    if (!stalled_.contains(session)) continue;
-    stalled_.erase(session);
-    send_some(*session, patient ? Deadline::after(kPatience) : Deadline::immediate());
+  const std::vector<ServerSession*> stalled(stalled_.begin(), stalled_.end());
+  // However many there are, one is waited for at a time.
+  const std::size_t favoured = stalled_rounds_ > kRoundsBeforePatience
+                                   ? static_cast<std::size_t>(stalled_rounds_) % stalled.size()
+                                   : stalled.size();
+  for (std::size_t i = 0; i < stalled.size(); ++i) {
+    if (stalled_.erase(stalled[i]) == 0) continue;
+    send_some(*stalled[i], i == favoured ? Deadline::after(kPatience) : Deadline::immediate());
   }
   if (stalled_.empty()) stalled_rounds_ = 0;
 }

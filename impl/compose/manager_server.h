@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -66,7 +67,9 @@ class ManagerServer {
   bool greet(ServerSession& session, const manager_wire::Header& header, ByteView body);
   bool take_part(ServerSession& session, const manager_wire::Header& header, ByteView body);
   void serve(ServerSession& session, std::uint32_t id, std::uint64_t object, Bytes request);
+  void fail(ServerSession& session, std::uint32_t id, const std::exception_ptr& error, const std::string& what);
   void cancel(ServerSession& session, std::uint32_t id);
+  void forget_coming(ServerSession& session) noexcept;
   bool change_holds(ServerSession& session, ByteView numbers, bool adds);
   void forget_heir(std::uint64_t heir);
 
@@ -88,6 +91,7 @@ class ManagerServer {
   std::mutex deliveries_mutex_;
   std::vector<std::function<void()>> deliveries_;
   std::atomic<bool> has_dead_ = false;
+  const std::thread::id thread_ = std::this_thread::get_id();
   ObjectTable objects_;
   std::shared_ptr<ServedObject> root_;
   std::unordered_map<ServerSession*, std::unique_ptr<ServerSession>> sessions_;

@@ -30,8 +30,7 @@ constexpr std::size_t kMostParked = 65'536;  // of one client
 // False: the client is gone, or breaks the rules.
 bool ManagerServer::receive(ServerSession& session) {
   Bytes message;
-  const Status status =
-      session.connection->recv_bytes(message, manager_wire::kLongestMessage, Deadline::immediate());
+  const Status status = session.connection->recv_bytes(message, manager_wire::kLongestMessage, Deadline::immediate());
   if (status == Status::kTimeout) return true;
   if (status != Status::kOk || message.size() < manager_wire::kHeader) return false;
   const Header header = manager_wire::read_header(message.data());
@@ -39,11 +38,7 @@ bool ManagerServer::receive(ServerSession& session) {
   if (!session.is_greeted) return greet(session, header, body);
   switch (static_cast<Request>(header.kind)) {
     case Request::kCall: return take_part(session, header, body);
-    case Request::kGiveUp:
-      coming_bytes_ -= session.coming.size();
-      session.coming = {};
-      session.is_coming = false;
-      return true;
+    case Request::kGiveUp: forget_coming(session); return true;
     case Request::kCancel: cancel(session, header.id); return true;
     case Request::kMore:
       if (!session.outgoing.empty()) send_some(session);
@@ -77,6 +72,12 @@ bool ManagerServer::greet(ServerSession& session, const Header& header, ByteView
   return true;
 }
 
+void ManagerServer::forget_coming(ServerSession& session) noexcept {
+  coming_bytes_ -= session.coming.size();
+  session.coming = {};
+  session.is_coming = session.lacks_memory = false;
+}
+
 bool ManagerServer::take_part(ServerSession& session, const Header& header, ByteView body) {
   if (!session.is_coming) {
     session.is_coming = true;
@@ -84,8 +85,7 @@ bool ManagerServer::take_part(ServerSession& session, const Header& header, Byte
     session.coming_object = header.number;
     session.inherited.clear();
     // What was granted in answers that were taken cannot be given back any more.
-    while (!session.grants.empty() &&
-           static_cast<std::int32_t>(session.grants.begin()->first - header.seen) < 0) {
+    while (!session.grants.empty() && static_cast<std::int32_t>(session.grants.begin()->first - header.seen) < 0) {
       session.grants.erase(session.grants.begin());
     }
   } else if (header.id != session.coming_id || header.number != session.coming_object) {
@@ -93,18 +93,31 @@ bool ManagerServer::take_part(ServerSession& session, const Header& header, Byte
   }
   if (session.coming.size() + body.size() > manager_wire::kLongestRequest) return false;
   const bool is_last = (header.flags & manager_wire::kContinued) == 0;
-  if (is_last && session.coming.empty()) {
+  if (is_last && session.coming.empty() && !session.lacks_memory) {
     session.is_coming = false;
     serve(session, header.id, header.number, Bytes(body.begin(), body.end()));
     return true;
   }
   if (coming_bytes_ + body.size() > kMostComing) return false;
-  session.coming.insert(session.coming.end(), body.begin(), body.end());
-  coming_bytes_ += body.size();
+  if (!session.lacks_memory) {
+    try {
+      session.coming.insert(session.coming.end(), body.begin(), body.end());
+      coming_bytes_ += body.size();
+    } catch (const std::bad_alloc&) {
+      forget_coming(session);
+      session.is_coming = session.lacks_memory = true;
+    }
+  }
   if (!is_last) return true;
+  const bool lacks_memory = session.lacks_memory;
   coming_bytes_ -= session.coming.size();
-  session.is_coming = false;
-  serve(session, header.id, header.number, std::exchange(session.coming, {}));
+  Bytes request = std::exchange(session.coming, {});
+  forget_coming(session);
+  if (lacks_memory) {
+    fail(session, header.id, std::make_exception_ptr(std::bad_alloc()), "a request");
+  } else {
+    serve(session, header.id, header.number, std::move(request));
+  }
   return true;
 }
 
@@ -115,10 +128,20 @@ void ManagerServer::serve(ServerSession& session, std::uint32_t id, std::uint64_
     call->set_object(object == kServersOwn ? root_ : objects_.find(object));
     const ServerScope scope(objects_);
     call->object()->serve(call);
-  } catch (...) {
+  } catch (const EncodingError&) {
     if (call == nullptr) throw;
     call->fail(std::current_exception());
+  } catch (...) {
+    if (call == nullptr) return fail(session, id, std::current_exception(), "a request");
+    call->fail(std::current_exception());
   }
+}
+
+void ManagerServer::fail(ServerSession& session, std::uint32_t id, const std::exception_ptr& error,
+                         const std::string& what) {
+  const Encoded bytes = encode(describe_failure(error, what + " in process " + std::to_string(::getpid())));
+  send(session, static_cast<std::uint8_t>(Answer::kAnswer), id, manager_wire::kFailed,
+       Bytes(bytes.view().begin(), bytes.view().end()));
 }
 
 void ManagerServer::cancel(ServerSession& session, std::uint32_t id) {
@@ -185,11 +208,7 @@ void ServerCall::fail(const std::exception_ptr& error) {
   if (session == nullptr) return;
   server_.unpark(*session, id_);
   session->grants.erase(id_);
-  const std::string where = (object_ ? object_->type() + "." : std::string()) + method_ + " in process " +
-                            std::to_string(::getpid());
-  const Encoded bytes = encode(describe_failure(error, where));
-  server_.send(*session, static_cast<std::uint8_t>(Answer::kAnswer), id_, manager_wire::kFailed,
-               Bytes(bytes.view().begin(), bytes.view().end()));
+  server_.fail(*session, id_, error, (object_ ? object_->type() + "." : std::string()) + method_);
 }
 
 void ServerCall::park(std::int64_t patience) {

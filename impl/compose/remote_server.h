@@ -55,6 +55,7 @@ class RemoteServer final : public ObjectServer {
   Status find_link(std::shared_ptr<ManagerLink>& link, Deadline deadline);
   Status connect(std::shared_ptr<ManagerLink>& link, Deadline deadline);
   Status make_link(std::shared_ptr<ManagerLink>& link, ServerId& found, Deadline deadline);
+  void use_key_of(const RemoteServer& other);
   Bytes travel(std::uint64_t object, const std::string& type);
   void redeem(std::uint64_t ticket, std::uint64_t object, Deadline deadline);
   void let_go(std::uint64_t object) noexcept;
@@ -64,7 +65,7 @@ class RemoteServer final : public ObjectServer {
 
   const QueueCarrier& carrier_;
   ServerId id_;
-  const Door door_;
+  Door door_;                                     // its key is guarded by mutex_
   const std::shared_ptr<BrokerProcess> process_;  // of the family
 
   std::timed_mutex connecting_;

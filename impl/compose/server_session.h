@@ -43,6 +43,7 @@ class ServerSession {
   std::uint32_t coming_id = 0;
   std::uint64_t coming_object = 0;
   Bytes coming = {};
+  bool lacks_memory = false;  // for it: the rest is not kept
 
   std::uint64_t client = 0;  // its own number for itself
   std::unordered_map<std::uint64_t, Hold> holds = {};

@@ -3,6 +3,8 @@
 #include <pthread.h>
 
 #include <chrono>
+#include <exception>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -18,8 +20,14 @@ void Workers::run(std::function<void()> job) {
   if (state_->is_ending) return;
   state_->jobs.push_back(std::move(job));
   if (state_->idle >= state_->jobs.size() || state_->threads >= kMostThreads) return state_->arrived.notify_one();
-  std::thread([state = state_] { work(state); }).detach();
-  ++state_->threads;
+  try {
+    std::thread([state = state_] { work(state); }).detach();
+    ++state_->threads;
+  } catch (const std::system_error&) {
+    if (state_->threads > 0) return;  // one of them will do it
+    state_->jobs.pop_back();
+    throw;
+  }
 }
 
 void Workers::work(const std::shared_ptr<State>& state) {
@@ -30,6 +38,7 @@ void Workers::work(const std::shared_ptr<State>& state) {
     ~Leaving() {
       const std::lock_guard lock(state->mutex);
       --state->threads;
+      state->left.notify_all();
     }
   } const leaving{state};
   for (;;) {
@@ -48,35 +57,44 @@ void Workers::work(const std::shared_ptr<State>& state) {
 }
 
 void Workers::end() noexcept {
-  const std::lock_guard lock(state_->mutex);
+  std::unique_lock lock(state_->mutex);
   state_->is_ending = true;
   state_->arrived.notify_all();
+  state_->left.wait(lock, [this] { return state_->threads == 0; });
 }
 
 void Strand::run(std::function<void()> job) {
   const std::lock_guard lock(mutex_);
+  if (!is_busy_) workers_.run([self = shared_from_this()] { self->go_on(); });
+  is_busy_ = true;
   jobs_.push_back(std::move(job));
-  if (std::exchange(is_busy_, true)) return;
-  workers_.run([self = shared_from_this()] { self->go_on(); });
 }
 
-// One job, and then the others' turn: an object that is always called keeps no thread to itself.
 void Strand::go_on() {
-  std::function<void()> job;
-  {
-    const std::lock_guard lock(mutex_);
-    job = std::move(jobs_.front());
-    jobs_.pop_front();
-  }
-  struct Next {
+  // If a job ends the thread, the others are done on another.
+  struct Rest {
     Strand& strand;
-    ~Next() {  // also when the job ends the thread
+    ~Rest() {
       const std::lock_guard lock(strand.mutex_);
-      strand.is_busy_ = !strand.jobs_.empty();
-      if (strand.is_busy_) strand.workers_.run([self = strand.shared_from_this()] { self->go_on(); });
+      strand.is_busy_ = false;
+      if (strand.jobs_.empty()) return;
+      try {
+        strand.workers_.run([self = strand.shared_from_this()] { self->go_on(); });
+        strand.is_busy_ = true;
+      } catch (const std::exception&) {  // no thread to be had: they wait for the next call
+      }
     }
-  } const next{*this};
-  job();
+  } const rest{*this};
+  for (;;) {
+    std::function<void()> job;
+    {
+      const std::lock_guard lock(mutex_);
+      if (jobs_.empty()) return;
+      job = std::move(jobs_.front());
+      jobs_.pop_front();
+    }
+    job();
+  }
 }
 
 }  // namespace crucible

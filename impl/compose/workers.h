@@ -21,13 +21,14 @@ class Workers {
 
   /// On a thread that is free, or a new one; beyond kMostThreads as soon as one is free. Throws std::system_error.
   void run(std::function<void()> job);
-  /// No further job begins. One that is running is left alone: the process is about to end.
+  /// No further job begins; waits for those that are running.
   void end() noexcept;
 
  private:
   struct State {
     std::mutex mutex;
     std::condition_variable arrived;
+    std::condition_variable left;
     std::deque<std::function<void()>> jobs;
     std::size_t threads = 0;
     std::size_t idle = 0;
