@@ -28,11 +28,12 @@ inline nlohmann::json declared(const Capabilities& capabilities) {
           {"storage_bytes", storage_bytes}};
 }
 
-/// Per primitive, and of queues and pools per form.
+/// Per primitive, and of queues, pools and managers per form.
 inline nlohmann::json declared(const Mechanism& mechanism) {
   nlohmann::json row = {{"pipe", declared(mechanism.pipe)}};
   for (const QueueForm& form : mechanism.queues) row["queue"][form.name] = declared(form.capabilities);
   for (const PoolForm& form : mechanism.pools) row["pool"][form.name] = declared(form.capabilities);
+  for (const ManagerForm& form : mechanism.managers) row["manager"][form.name] = declared(form.capabilities);
   return row;
 }
 

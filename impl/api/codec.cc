@@ -71,6 +71,16 @@ MSGPACK_API_VERSION_NAMESPACE(v1) {
 MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
   namespace adaptor {
 
+  const msgpack::object& convert<crucible::Reference>::operator()(const msgpack::object& in,
+                                                                  crucible::Reference& reference) const {
+    if (in.type != msgpack::type::EXT) throw msgpack::type_error();
+    if (in.via.ext.type() != crucible::kReferenceType) {
+      throw crucible::EncodingError("MessagePack extension types other than references are not used here");
+    }
+    reference = crucible::read_reference({reinterpret_cast<const std::byte*>(in.via.ext.data()), in.via.ext.size});
+    return in;
+  }
+
   const msgpack::object& convert<crucible::Object>::operator()(const msgpack::object& in,
                                                                crucible::Object& object) const {
     switch (in.type) {
@@ -84,7 +94,7 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
       case msgpack::type::BIN: object = in.as<crucible::Bytes>(); break;
       case msgpack::type::ARRAY: object = in.as<crucible::Object::List>(); break;
       case msgpack::type::MAP: object = in.as<crucible::Object::Dict>(); break;
-      case msgpack::type::EXT: throw crucible::EncodingError("MessagePack extension types are not used here");
+      case msgpack::type::EXT: object = in.as<crucible::Reference>(); break;
     }
     return in;
   }

@@ -1,7 +1,8 @@
 // The codec: any C++ value as MessagePack and back, safely whatever the bytes are.
 //
 // Scalars, strings, std containers, tuple, pair, optional, variant (as [index, value]), std::vector<std::byte> (as
-// bytes), Object, and user structs that name their fields with msgpack-cxx's own macro:
+// bytes), Object, references to managed objects (as an extension of type 67; no other extension is read), and user
+// structs that name their fields with msgpack-cxx's own macro:
 //   struct Point { int x, y; MSGPACK_DEFINE(x, y); };
 // The format: https://github.com/msgpack/msgpack/blob/master/spec.md
 #pragma once
@@ -134,6 +135,21 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
       const bool known = ((index == kIndex && (value.template emplace<kIndex>(in.as<T>()), true)) || ...);
       if (!known) throw msgpack::type_error();
     }
+  };
+
+  template <>
+  struct pack<crucible::Reference> {
+    template <class Stream>
+    packer<Stream>& operator()(packer<Stream>& out, const crucible::Reference& reference) const {
+      const crucible::Bytes bytes = crucible::write_reference(reference);
+      out.pack_ext(bytes.size(), crucible::kReferenceType);
+      return out.pack_ext_body(reinterpret_cast<const char*>(bytes.data()), static_cast<std::uint32_t>(bytes.size()));
+    }
+  };
+
+  template <>
+  struct convert<crucible::Reference> {
+    const msgpack::object& operator()(const msgpack::object& in, crucible::Reference& reference) const;
   };
 
   template <>

@@ -41,6 +41,23 @@ std::unique_ptr<Pool> Context::pool(int processes, PoolOptions options) const {
   return pool(options);
 }
 
+std::unique_ptr<Manager> Context::unstarted_manager(const std::string& address, const ManagerOptions& options) const {
+  if (mechanism_->managers.empty()) throw Unsupported(std::string(name()) + " has no manager");
+  return mechanism_->managers.front().make(address, options);
+}
+
+std::unique_ptr<Manager> Context::manager(const std::string& address, const ManagerOptions& options) const {
+  std::unique_ptr<Manager> manager = unstarted_manager(address, options);
+  manager->start();
+  return manager;
+}
+
+std::unique_ptr<Manager> Context::open_manager(const std::string& address, const ManagerOptions& options) const {
+  std::unique_ptr<Manager> manager = unstarted_manager(address, options);
+  (void)manager->connect();
+  return manager;
+}
+
 Status send_connection(Connection& through, const Connection& end, Deadline deadline) {
   const Handle handle = end.handle();
   const Encoded message = encode(std::tuple(std::string(end.mechanism()), handle.state));

@@ -10,6 +10,7 @@
 #include "api/capabilities.h"
 #include "api/connection.h"
 #include "api/listener.h"
+#include "api/manager.h"
 #include "api/pool.h"
 #include "api/queue.h"
 #include "api/simple_queue.h"
@@ -34,8 +35,9 @@ struct Mechanism {
   /// Null: the deadline passed first. Throws BadArgument, NotFound, Refused, Auth, Eof (the listener went away),
   /// std::system_error.
   std::unique_ptr<Connection> (*connect)(const std::string& address, const DoorOptions& options, Deadline deadline);
-  std::span<const QueueForm> queues;  ///< the ways in which it has a Queue, the default first
-  std::span<const PoolForm> pools;    ///< and a Pool
+  std::span<const QueueForm> queues;      ///< the ways in which it has a Queue, the default first
+  std::span<const PoolForm> pools;        ///< and a Pool
+  std::span<const ManagerForm> managers;  ///< and a Manager
 };
 
 /// Throws BadArgument for a wait strategy that M does not offer.
@@ -129,6 +131,14 @@ class Context {
   /// Worker processes, which are forks of this one as it is now; see PoolForm.
   std::unique_ptr<Pool> pool(const PoolOptions& options = {}) const;
   std::unique_ptr<Pool> pool(int processes, PoolOptions options = {}) const;
+
+  /// A started server of objects, of this process's family, or at an address for others as well; see Manager.
+  std::unique_ptr<Manager> manager(const ManagerOptions& options = {}) const { return manager({}, options); }
+  std::unique_ptr<Manager> manager(const std::string& address, const ManagerOptions& options = {}) const;
+  /// One that another program started; throws as Manager::connect().
+  std::unique_ptr<Manager> open_manager(const std::string& address, const ManagerOptions& options = {}) const;
+  /// Neither started nor connected yet.
+  std::unique_ptr<Manager> unstarted_manager(const std::string& address = {}, const ManagerOptions& options = {}) const;
   /// Null: the duration passed first.
   template <class R, class P>
   std::unique_ptr<Queue> open_queue_for(const std::string& address, std::chrono::duration<R, P> duration,

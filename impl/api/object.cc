@@ -56,6 +56,9 @@ struct Printer {
     out += 'b';
     append_escaped(out, as_text(bytes), true);
   }
+  void operator()(const Reference& reference) const {
+    out += '<' + reference.type() + ' ' + std::to_string(reference.name().number) + '>';
+  }
   void operator()(const Object::List& list) const {
     out += '[';
     const char* separator = "";
@@ -104,6 +107,7 @@ const Bytes& Object::as_bytes() const { return get_or_throw<Bytes>(value_, "byte
 const Object::List& Object::as_list() const { return get_or_throw<List>(value_, "list"); }
 Object::List& Object::as_list() { return get_or_throw<List>(value_, "list"); }
 const Object::Dict& Object::as_dict() const { return get_or_throw<Dict>(value_, "dict"); }
+const Reference& Object::as_reference() const { return get_or_throw<Reference>(value_, "reference"); }
 Object::Dict& Object::as_dict() { return get_or_throw<Dict>(value_, "dict"); }
 
 std::strong_ordering Object::operator<=>(const Object& other) const {

@@ -13,11 +13,13 @@
 #include <vector>
 
 #include "api/bytes.h"
+#include "api/reference.h"
 
 namespace crucible {
 
-/// Null, bool, 64-bit integer, double, string, bytes, list or dict, nested at will. A value: copies are deep.
-/// Integers compare by value whatever their signedness; an integer never equals a double.
+/// Null, bool, 64-bit integer, double, string, bytes, list or dict, nested at will, or a reference to a managed object.
+/// A value: copies are deep, but for those of a reference, which are the same object. Integers compare by value
+/// whatever their signedness; an integer never equals a double.
 class Object {
  public:
   using List = std::vector<Object>;
@@ -35,13 +37,14 @@ class Object {
       value_ = static_cast<std::uint64_t>(value);
     }
   }
-  Object(double value) : value_(value) {}                       // NOLINT(google-explicit-constructor)
-  Object(const char* text) : value_(std::string(text)) {}       // NOLINT(google-explicit-constructor)
-  Object(std::string_view text) : value_(std::string(text)) {}  // NOLINT(google-explicit-constructor)
-  Object(std::string text) : value_(std::move(text)) {}         // NOLINT(google-explicit-constructor)
-  Object(Bytes bytes) : value_(std::move(bytes)) {}             // NOLINT(google-explicit-constructor)
-  Object(List list) : value_(std::move(list)) {}                // NOLINT(google-explicit-constructor)
-  Object(Dict dict) : value_(std::move(dict)) {}                // NOLINT(google-explicit-constructor)
+  Object(double value) : value_(value) {}                        // NOLINT(google-explicit-constructor)
+  Object(const char* text) : value_(std::string(text)) {}        // NOLINT(google-explicit-constructor)
+  Object(std::string_view text) : value_(std::string(text)) {}   // NOLINT(google-explicit-constructor)
+  Object(std::string text) : value_(std::move(text)) {}          // NOLINT(google-explicit-constructor)
+  Object(Bytes bytes) : value_(std::move(bytes)) {}              // NOLINT(google-explicit-constructor)
+  Object(List list) : value_(std::move(list)) {}                 // NOLINT(google-explicit-constructor)
+  Object(Dict dict) : value_(std::move(dict)) {}                 // NOLINT(google-explicit-constructor)
+  Object(Reference reference) : value_(std::move(reference)) {}  // NOLINT(google-explicit-constructor)
 
   template <class... T>
   static Object list(T&&... items) {
@@ -60,6 +63,7 @@ class Object {
   bool is_bytes() const noexcept { return holds<Bytes>(); }
   bool is_list() const noexcept { return holds<List>(); }
   bool is_dict() const noexcept { return holds<Dict>(); }
+  bool is_reference() const noexcept { return holds<Reference>(); }
 
   // The value as the type named; EncodingError if it is of another type or, for integers, out of range.
   bool as_bool() const;
@@ -72,6 +76,7 @@ class Object {
   List& as_list();
   const Dict& as_dict() const;
   Dict& as_dict();
+  const Reference& as_reference() const;
 
   /// The item of a list, or the value of a dict's key; std::out_of_range if there is none.
   const Object& at(std::size_t index) const { return as_list().at(index); }
@@ -81,10 +86,12 @@ class Object {
   /// A total order: by type, then by value.
   std::strong_ordering operator<=>(const Object& other) const;
 
-  /// As JSON writes it, bytes as b"..." with hexadecimal escapes: `[42, null, "hello"]`.
+  /// As JSON writes it, bytes as b"..." with hexadecimal escapes, references as their type and number:
+  /// `[42, null, "hello", <dict 7>]`.
   std::string to_string() const;
 
-  using Value = std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Bytes, List, Dict>;
+  using Value = std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Bytes, List, Dict,
+                             Reference>;
   const Value& value() const noexcept { return value_; }
 
  private:

@@ -101,7 +101,8 @@ const auto& known_types() {
                                     known_status<Status::kOwnerDied>(),
                                     known_status<Status::kNotOwner>(),
                                     known_status<Status::kOverRelease>(),
-                                    known_status<Status::kTerminated>()};
+                                    known_status<Status::kTerminated>(),
+                                    known_status<Status::kStale>()};
   return kTypes;
 }
 

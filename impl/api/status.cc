@@ -29,6 +29,7 @@ void throw_status(Status status, const char* operation) {
     case Status::kRemote: throw StatusError<Status::kRemote>(operation);
     case Status::kWorkerLost: throw StatusError<Status::kWorkerLost>(operation);
     case Status::kTerminated: throw Terminated(operation);
+    case Status::kStale: throw Stale(operation);
     case Status::kOk:
     case Status::kTimeout: break;
   }

@@ -37,6 +37,7 @@ enum class [[nodiscard]] Status : std::uint8_t {
   kRemote,          ///< what was to be done in another process threw an exception there
   kWorkerLost,      ///< the process that was doing it ended
   kTerminated,      ///< it was not done, or not to its end, because that was called off
+  kStale,           ///< of a server that has ended; another one is there now, which does not know it
 };
 
 /// The enumerator's name without its k, for messages and logs.
@@ -66,6 +67,7 @@ constexpr std::string_view to_string(Status status) noexcept {
     case Status::kRemote: return "Remote"sv;
     case Status::kWorkerLost: return "WorkerLost"sv;
     case Status::kTerminated: return "Terminated"sv;
+    case Status::kStale: return "Stale"sv;
   }
   return "invalid status"sv;
 }
@@ -114,6 +116,9 @@ class WorkerLost final : public StatusError<Status::kWorkerLost> {
  private:
   int exit_code_;
 };
+using Stale = StatusError<Status::kStale>;
+/// Thrown only where a duration was given and there is no other outcome to say that it passed.
+using Timeout = StatusError<Status::kTimeout>;
 
 /// Bytes that are no valid encoding of the type asked for, or an object that cannot be encoded.
 class EncodingError : public Error {

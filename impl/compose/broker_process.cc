@@ -18,8 +18,10 @@
 #include <exception>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "api/codec.h"
+#include "core/descriptors.h"
 #include "core/gate.h"
 #include "core/wait.h"
 
@@ -32,6 +34,7 @@ namespace {
 
 constexpr auto kPatience = std::chrono::seconds(1);
 constexpr std::size_t kLongestReport = 4096;
+constexpr char kEnd = '!';  // what the creator says, instead of asking
 
 /// What a broker says when it has started, or why it has not.
 struct Report {
@@ -182,9 +185,15 @@ BrokerProcess::BrokerProcess(const char* name, const std::function<void(Duty&)>&
   if (report.address.empty()) rethrow(report);
   process_ = Fd(::pidfd_open(report.pid, 0));
   if (!process_ && errno != ESRCH) throw_errno("pidfd_open");
+  pid_ = report.pid;
   address_ = std::move(report.address);
   broker_ = std::move(broker);
   family_ = std::move(family);
+}
+
+bool BrokerProcess::tell(ByteView word, int descriptor) noexcept {
+  std::array<iovec, 1> part = {{{const_cast<std::byte*>(word.data()), word.size()}}};
+  return family_ && send_with_descriptors(family_.get(), part, {&descriptor, 1}, MSG_DONTWAIT) >= 0;
 }
 
 bool BrokerProcess::is_gone() const { return !family_ || polls_readable(family_.get()); }
@@ -213,6 +222,32 @@ void BrokerProcess::let_go() noexcept {
   ::waitid(P_PIDFD, static_cast<id_t>(process.get()), nullptr, WEXITED | WNOHANG);
 }
 
+void BrokerProcess::end(std::chrono::milliseconds patience) noexcept {
+  family_.reset();
+  const Fd broker = std::move(broker_);
+  const Fd process = std::move(process_);
+  if (!broker || !process) return;
+  (void)!::send(broker.get(), &kEnd, sizeof kEnd, MSG_NOSIGNAL | MSG_DONTWAIT);
+  const auto has_ended = [&process](Deadline deadline) {
+    pollfd slot = {.fd = process.get(), .events = POLLIN, .revents = 0};
+    try {
+      while (sleep_on({&slot, 1}, deadline) != Wake::kReady) {
+        if (deadline.has_passed()) return false;
+      }
+    } catch (const std::system_error&) {
+      return false;
+    }
+    return true;
+  };
+  for (const int signal : {SIGTERM, SIGKILL}) {
+    if (has_ended(Deadline::after(patience))) break;
+    (void)::pidfd_send_signal(process.get(), signal, nullptr, 0);
+  }
+  (void)has_ended(Deadline::after(patience));
+  // It is this process's child after all where orphans are.
+  ::waitid(P_PIDFD, static_cast<id_t>(process.get()), nullptr, WEXITED | WNOHANG);
+}
+
 void BrokerProcess::become_copy() noexcept {
   broker_.reset();
   process_.reset();
@@ -223,11 +258,27 @@ void BrokerProcess::Duty::report(const std::string& address) {
   send_report(creator_.get(), {.pid = ::getpid(), .address = address});
 }
 
-bool BrokerProcess::Duty::has_family() const { return !polls_readable(family_.get()); }
+bool BrokerProcess::Duty::has_family() const {
+  char word = 0;
+  const ssize_t count = ::recv(family_.get(), &word, sizeof word, MSG_PEEK | MSG_DONTWAIT);
+  return count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+bool BrokerProcess::Duty::hear(Bytes& word, Fd& descriptor) {
+  word.resize(kLongestWord);
+  std::array<iovec, 1> part = {{{word.data(), word.size()}}};
+  std::vector<int> descriptors;
+  const ssize_t count = receive_with_descriptors(family_.get(), part, descriptors, MSG_DONTWAIT);
+  for (const int received : descriptors) descriptor = Fd(received);
+  if (count <= 0) return count < 0 && errno != EAGAIN && errno != ECONNRESET && hear(word, descriptor);
+  word.resize(static_cast<std::size_t>(count));
+  return true;
+}
 
 bool BrokerProcess::Duty::answer(bool stays) noexcept {
   char question = 0;
   if (::recv(creator_.get(), &question, sizeof question, MSG_DONTWAIT) <= 0) return false;
+  is_told_to_end_ = is_told_to_end_ || question == kEnd;
   if (stays) (void)!::send(creator_.get(), &question, sizeof question, MSG_NOSIGNAL | MSG_DONTWAIT);
   return true;
 }

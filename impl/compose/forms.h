@@ -11,6 +11,7 @@
 #include "api/mechanism.h"
 #include "api/pool.h"
 #include "api/queue.h"
+#include "compose/manager.h"
 #include "compose/pool.h"
 #include "compose/queue.h"
 #include "core/door.h"
@@ -113,5 +114,46 @@ constexpr PoolForm composed_pool() {
 }
 template <class M>
 inline constexpr auto kPoolForms = std::array{composed_pool<M>()};
+
+/// What carries a composed manager: the same door under another name.
+template <class M>
+inline constexpr auto kManagersName = [] {
+  constexpr std::string_view kSuffix = " manager";
+  std::array<char, M::kName.size() + kSuffix.size()> name = {};
+  std::copy(kSuffix.begin(), kSuffix.end(), std::copy(M::kName.begin(), M::kName.end(), name.begin()));
+  return name;
+}();
+template <class M>
+inline constexpr DoorKind kManagersDoor = [] {
+  DoorKind door = M::kDoor;
+  door.mechanism = {kManagersName<M>.data(), kManagersName<M>.size()};
+  return door;
+}();
+template <class M>
+inline constexpr QueueCarrier kManagerCarrier = [] {
+  QueueCarrier carrier = queue_carrier<M>();
+  carrier.listen = [](const std::string& address, const DoorOptions& options) {
+    return open_door(kManagersDoor<M>, address, options);
+  };
+  carrier.connect = [](const std::string& address, const DoorOptions& options, Deadline deadline) {
+    return enter_door(kManagersDoor<M>, address, options, deadline);
+  };
+  return carrier;
+}();
+
+template <class M>
+inline constexpr auto kManagerForms = [] {
+  ManagerForm form = {};
+  form.name = "composed";
+  form.capabilities = ComposedManager::capabilities(M::kPipe);
+  form.make = [](const std::string& address, const ManagerOptions& options) -> std::unique_ptr<Manager> {
+    return std::make_unique<ComposedManager>(kManagerCarrier<M>, address, options);
+  };
+  form.arrived = [](const TravellingReference& reference) {
+    return RemoteServer::arrived(kManagerCarrier<M>, reference);
+  };
+  form.reach = kManagerCarrier<M>.connect;
+  return std::array{form};
+}();
 
 }  // namespace crucible
