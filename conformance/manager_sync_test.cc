@@ -261,7 +261,7 @@ TEST_P(ManagerSync, M10_AnEventReleasesAllWhoWait) {
   {
     std::vector<std::unique_ptr<Peer>> waiters;
     for (int i = 0; i < 3; ++i) waiters.push_back(std::make_unique<Peer>([&] { EXPECT_TRUE(event.wait()); }));
-    for (const auto& waiter : waiters) await_blocked(waiter->pid());
+    while (event.waiters() < waiters.size()) std::this_thread::yield();
     event.set();
     event.clear();  // a pulse reaches who was waiting
   }

@@ -132,7 +132,7 @@ using OnError = std::function<void(const std::exception&)>;
 
 /// Nothing, if there is nothing to call.
 template <class T>
-PoolJob::Callback callback_of(T (*assemble)(const PoolJob&), OnResult<T> on_result, OnError on_error) {
+PoolJob::Callback callback_of(T (*assemble)(const PoolJob&), const OnResult<T>& on_result, const OnError& on_error) {
   if (!on_result && !on_error) return {};
   return [=](const PoolJob& job) {
     std::optional<TaskValue<T>> value;

@@ -180,6 +180,8 @@ class Event : public Proxy {
   [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> duration) const {
     return wait(Deadline::after(duration));
   }
+  /// Calls of wait() that wait now.
+  std::size_t waiters() const { return call<std::size_t>("waiters"); }
 };
 
 /// A number of parties wait until all of them have come. A party that gives up, dies or loses its connection while it

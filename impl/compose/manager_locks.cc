@@ -18,7 +18,7 @@ template <class T>
 std::vector<T> came_to(T value) {
   return {value};
 }
-const std::vector<int> kNothing;
+const std::vector<int> nothing;
 std::vector<int> came_to(Status status) { return {static_cast<int>(status)}; }
 
 }  // namespace
@@ -42,7 +42,7 @@ void LockObject::acquire(const CallPointer& call) {
     ++depth_;
     return answer_revocably(call, Status::kOk);
   }
-  if (owner_ && patience == 0) return call->answer(kNothing);
+  if (owner_ && patience == 0) return call->answer(nothing);
   if (owner_) call->park(patience);
   line_.push_back({.call = call, .takes_after_death = takes_after_death, .depth = 0});
   serve_line();
@@ -106,7 +106,7 @@ bool LockObject::forget(const CallPointer& call, Status* status) {
 }
 
 void LockObject::time_out(const CallPointer& call) {
-  if (forget(call)) call->answer(kNothing);
+  if (forget(call)) call->answer(nothing);
 }
 
 void LockObject::answer_revocably(const CallPointer& call, Status status) {
@@ -149,9 +149,9 @@ class ConditionObject final : public ServedObject {
   void time_out(const CallPointer& call) override {
     const auto found = std::ranges::find(line_, call, &Waiter::call);
     if (found == line_.end()) return lock_->time_out(call);
-    const Waiter waiter = *found;
+    const auto depth = found->depth;
     line_.erase(found);
-    lock_->take_again(call, waiter.depth, Status::kTimeout);
+    lock_->take_again(call, depth, Status::kTimeout);
   }
   // A notification of one that is gone before it holds the lock again is for the next.
   void withdraw(const CallPointer& call) override {
@@ -218,7 +218,7 @@ class SemaphoreObject final : public ServedObject {
   }
   void time_out(const CallPointer& call) override {
     withdraw(call);
-    call->answer(kNothing);
+    call->answer(nothing);
   }
   void withdraw(const CallPointer& call) override { line_.remove(call); }
   void leave(std::uint64_t session) override {
@@ -231,7 +231,7 @@ class SemaphoreObject final : public ServedObject {
     const auto patience = call->get<std::int64_t>(0);
     (void)call->get<bool>(1);
     if (value_ > 0) return give(call);
-    if (patience == 0) return call->answer(kNothing);
+    if (patience == 0) return call->answer(nothing);
     call->park(patience);
     line_.push_back(call);
   }

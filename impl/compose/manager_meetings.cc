@@ -14,8 +14,8 @@ namespace crucible {
 namespace {
 
 constexpr std::uint32_t kMostParties = 4096;
-const std::vector<int> kHappened = {1};
-const std::vector<int> kNothing;
+const std::vector<int> happened = {1};
+const std::vector<int> nothing;
 
 class EventObject final : public ServedObject {
  public:
@@ -25,19 +25,20 @@ class EventObject final : public ServedObject {
     static const Handlers<EventObject> handlers = {{"set", &EventObject::set},
                                                    {"clear", &EventObject::clear},
                                                    {"is_set", &EventObject::is_set},
-                                                   {"wait", &EventObject::wait}};
+                                                   {"wait", &EventObject::wait},
+                                                   {"waiters", &EventObject::waiters}};
     dispatch(*this, handlers, call);
   }
   void time_out(const CallPointer& call) override {
     withdraw(call);
-    call->answer(kNothing);
+    call->answer(nothing);
   }
   void withdraw(const CallPointer& call) override { line_.remove(call); }
 
  private:
   void set(const CallPointer& call) {
     is_set_ = true;
-    for (const CallPointer& waiter : std::exchange(line_, {})) waiter->answer(kHappened);
+    for (const CallPointer& waiter : std::exchange(line_, {})) waiter->answer(happened);
     call->answer();
   }
   void clear(const CallPointer& call) {
@@ -47,10 +48,11 @@ class EventObject final : public ServedObject {
   void is_set(const CallPointer& call) { call->answer(is_set_); }
   void wait(const CallPointer& call) {
     const auto patience = call->get<std::int64_t>(0);
-    if (is_set_ || patience == 0) return call->answer(is_set_ ? kHappened : kNothing);
+    if (is_set_ || patience == 0) return call->answer(is_set_ ? happened : nothing);
     call->park(patience);
     line_.push_back(call);
   }
+  void waiters(const CallPointer& call) { call->answer(line_.size()); }
 
   bool is_set_ = false;
   std::list<CallPointer> line_;

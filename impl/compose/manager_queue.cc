@@ -13,8 +13,8 @@
 namespace crucible {
 namespace {
 
-const std::vector<int> kDone = {1};
-const std::vector<int> kNothing;
+const std::vector<int> moved_one = {1};
+const std::vector<int> nothing;
 
 class QueueObject final : public ServedObject {
  public:
@@ -30,7 +30,7 @@ class QueueObject final : public ServedObject {
   }
   void time_out(const CallPointer& call) override {
     withdraw(call);
-    call->answer(kNothing);
+    call->answer(nothing);
   }
   void withdraw(const CallPointer& call) override {
     std::erase_if(putters_, [&call](const Putter& putter) { return putter.call == call; });
@@ -49,7 +49,7 @@ class QueueObject final : public ServedObject {
     const auto patience = call->get<std::int64_t>(0);
     auto item = call->get<Object>(1);
     const bool waits = is_full() || !putters_.empty();
-    if (waits && patience == 0) return call->answer(kNothing);
+    if (waits && patience == 0) return call->answer(nothing);
     if (waits) call->park(patience);
     putters_.push_back({.call = call, .item = std::move(item)});
     match();
@@ -57,7 +57,7 @@ class QueueObject final : public ServedObject {
   void get(const CallPointer& call) {
     const auto patience = call->get<std::int64_t>(0);
     const bool waits = items_.empty() || !getters_.empty();
-    if (waits && patience == 0) return call->answer(kNothing);
+    if (waits && patience == 0) return call->answer(nothing);
     if (waits) call->park(patience);
     getters_.push_back(call);
     match();
@@ -69,17 +69,17 @@ class QueueObject final : public ServedObject {
         items_.push_back(std::move(putters_.front().item));
         putters_.pop_front();
         ++unfinished_;
-        call->answer(kDone);
+        call->answer(moved_one);
         moved = true;
       }
       while (!getters_.empty() && !items_.empty()) {
-        give(getters_.front());
+        give_first();
         moved = true;
       }
     }
   }
-  void give(const CallPointer& getter) {
-    const CallPointer call = getter;
+  void give_first() {
+    const CallPointer call = std::move(getters_.front());
     getters_.pop_front();
     auto item = std::make_shared<Object::List>();
     item->push_back(std::move(items_.front()));
@@ -107,14 +107,14 @@ class QueueObject final : public ServedObject {
     require_joinable(call);
     if (unfinished_ == 0) throw BadArgument("done: more often than items were put");
     if (--unfinished_ == 0) {
-      for (const CallPointer& joiner : std::exchange(joiners_, {})) joiner->answer(kDone);
+      for (const CallPointer& joiner : std::exchange(joiners_, {})) joiner->answer(moved_one);
     }
     call->answer();
   }
   void join(const CallPointer& call) {
     require_joinable(call);
     const auto patience = call->get<std::int64_t>(0);
-    if (unfinished_ == 0 || patience == 0) return call->answer(unfinished_ == 0 ? kDone : kNothing);
+    if (unfinished_ == 0 || patience == 0) return call->answer(unfinished_ == 0 ? moved_one : nothing);
     call->park(patience);
     joiners_.push_back(call);
   }

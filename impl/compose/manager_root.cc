@@ -58,7 +58,7 @@ void run_apart(const CallPointer& call, const std::shared_ptr<Strand>& strand, s
                std::function<void(Written)> finish) {
   ManagerServer& server = call->server();
   call->park(-1);
-  strand->run([&server, call, work = std::move(work), finish = std::move(finish)]() mutable {
+  strand->run([&server, call = call, work = std::move(work), finish = std::move(finish)]() mutable {
     const auto fail = [&server, &call](std::exception_ptr error) {
       server.deliver([call = std::move(call), error = std::move(error)] { call->fail(error); });
     };

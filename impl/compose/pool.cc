@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "core/fork_order.h"
@@ -115,7 +116,7 @@ namespace {
 
 // The threads are not there; what they were in the middle of is left as it is, but for descriptors.
 void ComposedPool::become_copy() noexcept {
-  (void)thread_.release();
+  std::ignore = thread_.release();
   dispatcher_.release()->become_copy();
 }
 
@@ -138,7 +139,7 @@ std::unique_ptr<ComposedPool> ComposedPool::create(const QueueCarrier& carrier, 
 
 ComposedPool::~ComposedPool() {
   if (!is_mine()) {
-    (void)shared_.release();
+    std::ignore = shared_.release();
     return;
   }
   if (thread_ != nullptr) {

@@ -141,7 +141,10 @@ void PoolDispatcher::look_around() {
   const auto is_busy = [](const auto& worker) { return !worker->given.empty(); };
   if (plan_.channel.wait == WaitStrategy::kBlock || std::ranges::none_of(workers_, is_busy)) return;
   const bool spins = plan_.channel.wait == WaitStrategy::kSpin;
-  if (!spins && vain_looks_ >= kMostVainLooks && ++vain_looks_ % kTryAgain != 0) return;
+  if (!spins && vain_looks_ >= kMostVainLooks) {
+    ++vain_looks_;
+    if (vain_looks_ % kTryAgain != 0) return;
+  }
   std::int64_t until = Deadline::now_ns() + kLookNs;
   bool paid = false;
   looking_ = true;

@@ -46,7 +46,7 @@ void serve_spawned(Fd socket, Fd memory, const Seed& seed) {
   Zygote::serve(std::move(socket), kZygote, kWorker,
                 [&](std::uint64_t id) { return live_as_worker(seed, id, claims->objects<pool_wire::Claims>(), {}); });
 }
-const Function kServeSpawned{"crucible pool", &serve_spawned};
+const Function serve_spawned_by_name{"crucible pool", &serve_spawned};
 
 Seed seed_of(const PoolPlan& plan, const std::string& address, const DoorOptions& door) {
   Seed seed = {.mechanism = std::string(plan.carrier.mechanism),
@@ -78,7 +78,7 @@ void PoolDispatcher::fork_zygote() {
 
 void PoolDispatcher::spawn_zygote() {
   zygote_.emplace([this](Fd socket) {
-    auto process = std::make_unique<Process>(kServeSpawned, std::move(socket), copy_of(memory_->descriptor()),
+    auto process = std::make_unique<Process>(serve_spawned_by_name, std::move(socket), copy_of(memory_->descriptor()),
                                              seed_of(plan_, listener_->address(), door_));
     process->set_start_method("spawn");
     process->set_daemon(true);

@@ -6,7 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstddef>
+#include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -58,8 +62,9 @@ void RemoteServer::become_copy() noexcept {
   new (&connecting_) std::timed_mutex;  // its holder does not exist here
   if (link_ == nullptr) return;
   link_->orphan();
-  (void)new std::shared_ptr<ManagerLink>(std::move(link_));  // never destroyed, see orphan()
-  link_ = nullptr;
+  // Never destroyed, see orphan(); nor is the one that may have stood here before.
+  alignas(link_) static std::array<std::byte, sizeof link_> forgotten;
+  new (forgotten.data()) std::shared_ptr<ManagerLink>(std::move(link_));
 }
 
 RemoteServer::RemoteServer(const QueueCarrier& carrier, const ServerId& id, Door door,

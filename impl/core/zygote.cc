@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -270,7 +271,7 @@ void Zygote::end() noexcept {
 
 void Zygote::become_copy() noexcept {
   gone_ = true;
-  (void)spawned_.release();  // another process's
+  std::ignore = spawned_.release();  // another process's
   process_.reset();
   socket_.reset();
 }
