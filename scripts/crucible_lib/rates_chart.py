@@ -24,7 +24,7 @@ def rates(results):
     most = max(len(cells) for _, cells in panels)
     canvas = style.Canvas(
         -(-len(panels) // columns), columns, (3.2, 0.3 + 0.22 * most), "How much gets done, beside what others have?",
-        pipe_cells.subtitles(results, found, "Done per second by two workers, the median block, with its 95 % interval; "
+        pipe_cells.subtitles(results, [r for r in found if r["role"] == "mechanism"], "Done per second by two workers, the median block, with its 95 % interval; "
                              "log scale, higher is better"),
         ["Grey: what else a program can use, in alternating blocks of the same run."]
         + [pipe_cells.STANDING_NOTE] * any(conformance.standing(results, r) != "passed" for r in found),
@@ -68,6 +68,7 @@ def _panel(results, axis, cells):
     axis.set_ylim(len(cells) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)
     axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="x", labelsize=8)
     low, high = axis.get_xlim()
     axis.set_xlim(low / 1.3, high * 1.3)
     style.log_ticks(axis.xaxis, style.plain_rate)
