@@ -16,12 +16,16 @@ int main(int, char** arguments) {
                                   {"waits", nlohmann::json::array()},
                                   {"capabilities", crucible::testing::declared(mechanism)}};
     for (const crucible::WaitStrategy wait : mechanism.waits) row["waits"].push_back(crucible::to_string(wait));
-    row["queues"] = nlohmann::ordered_json::object();
-    for (const crucible::QueueForm& form : mechanism.queues) {
-      nlohmann::ordered_json& waits = row["queues"][std::string(form.name)]["waits"];
-      waits = nlohmann::json::array();
-      for (const crucible::WaitStrategy wait : form.waits) waits.push_back(crucible::to_string(wait));
-    }
+    const auto list_forms = [&row](const char* key, const auto& forms) {
+      row[key] = nlohmann::ordered_json::object();
+      for (const auto& form : forms) {
+        nlohmann::ordered_json& waits = row[key][std::string(form.name)]["waits"];
+        waits = nlohmann::json::array();
+        for (const crucible::WaitStrategy wait : form.waits) waits.push_back(crucible::to_string(wait));
+      }
+    };
+    list_forms("queues", mechanism.queues);
+    list_forms("pools", mechanism.pools);
     all[std::string(mechanism.name)] = std::move(row);
   }
   std::ofstream file(arguments[1]);

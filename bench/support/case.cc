@@ -50,6 +50,10 @@ void add_rates(Json& figures, const Case& cell, const Tally& tally, std::uint64_
     figures["pairs_per_s"] = rate;
     return;
   }
+  if (cell.measure == Measure::kTasks) {
+    figures["tasks_per_s"] = rate;
+    return;
+  }
   figures["messages_per_s"] = rate;
   figures["bytes_per_s"] = rate * static_cast<double>(cell.bytes);
 }
@@ -101,7 +105,7 @@ Json metrics(const Case& cell, const Tally& tally, std::uint64_t operations) {
   const double messages = total * cell.messages_per_operation;
   if (tally.latencies.samples() > 0) add_latencies(figures, tally.latencies);
   if (cell.measure == Measure::kRate || cell.measure == Measure::kLoad || cell.measure == Measure::kConnections ||
-      cell.measure == Measure::kPairs) {
+      cell.measure == Measure::kPairs || cell.measure == Measure::kTasks) {
     add_rates(figures, cell, tally, operations);
   }
   if (quantity_of(cell.measure) == Quantity::kCpu) add_cpu_shares(figures, cell, tally, messages);

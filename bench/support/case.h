@@ -25,6 +25,7 @@ enum class Measure {
   kIdle,         ///< nothing happens; what it costs is compared
   kPaced,        ///< operations on a schedule; each is timed from when it was due, what they cost is compared
   kPairs,        ///< taking something and giving it back; those who compete are timed while they wait for it
+  kTasks,        ///< a stream of tasks, timed as a whole
 };
 /// What of the blocks is compared with the limit's.
 constexpr Quantity quantity_of(Measure measure) noexcept {

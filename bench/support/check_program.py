@@ -16,7 +16,7 @@ FEWEST_BEYOND = 10
 PERCENTILES = {"latency_p50_ns": 0.5, "latency_p90_ns": 0.9, "latency_p99_ns": 0.99, "latency_p999_ns": 0.999}
 COSTS = {"cpu_s_per_million", "cpu_user_s_per_million", "cpu_system_s_per_million", "context_switches_per_message"}
 IDENTITY = {"case", "primitive", "workload", "role", "name", "wait", "placement", "bytes", "processes", "call", "form"}
-RATES = {"messages_per_s", "bytes_per_s", "connections_per_s", "achieved_per_s", "pairs_per_s"}
+RATES = {"messages_per_s", "bytes_per_s", "connections_per_s", "achieved_per_s", "pairs_per_s", "tasks_per_s"}
 # Peers that are programs of their own have no figure where something is missing here.
 PEER_REASONS = ("there is no python3 here", "python3 here cannot do this; its message is on stderr")
 

@@ -8,6 +8,7 @@
 //                                         the parent's, after the block: what fell to each who competes, if any does;
 //                                         throws VerificationError
 //   static constexpr bool kTimesAll       whether every member times its operations, or member 0 alone
+//   void end()                            if there is one: a member's, after its last block
 #pragma once
 
 #include <poll.h>
@@ -41,9 +42,10 @@ namespace crucible::bench {
 /// What a member says of its block.
 struct alignas(128) Slot {
   std::int64_t start_ns = 0, end_ns = 0;
-  std::uint64_t done = 0;   ///< operations that fell to it
-  std::uint64_t sum = 0;    ///< a reduction over what it was given
-  std::uint64_t timed = 0;  ///< latencies that it wrote
+  std::uint64_t done = 0;          ///< operations that fell to it
+  std::uint64_t sum = 0;           ///< a reduction over what it was given
+  std::uint64_t timed = 0;         ///< latencies that it wrote
+  std::optional<Usage> used = {};  ///< by it and who worked for it; nothing: what it used itself
 };
 
 /// The length of a block is from the start of the first member to the end of the last.
@@ -159,8 +161,9 @@ class Gang : public Side {
       Slot slot;
       play_.act(number, operations, slot, latencies);
       slots_[number] = slot;
-      post.answer({.usage = Usage::now() - before});
+      post.answer({.usage = slot.used ? *slot.used : Usage::now() - before});
     }
+    if constexpr (requires { play_.end(); }) play_.end();
   }
 
   struct Start {

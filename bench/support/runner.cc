@@ -60,14 +60,15 @@ class Session {
       state.SetIterationTime(static_cast<double>(duel_->run_pairs(kPairsAtOnce, outcome)) * 1e-9);
     }
     Json line = record(cell_, *duel_, cpus_, outcome);
-    for (const char* key :
-         {"latency_p50_ns", "latency_p99_ns", "messages_per_s", "bytes_per_s", "connections_per_s", "cpu_percent"}) {
+    for (const char* key : {"latency_p50_ns", "latency_p99_ns", "messages_per_s", "bytes_per_s", "connections_per_s",
+                            "tasks_per_s", "cpu_percent"}) {
       if (line["metrics"].contains(key)) state.counters[key] = line["metrics"][key].get<double>();
     }
     // As the reports have it: of latencies the multiple, of rates the share of the limit's.
     if (duel_->limit() != nullptr && cell_.measure != Measure::kIdle) {
       const double ratio = outcome.median_ratio(quantity_of(cell_.measure));
-      state.counters["ratio_to_limit"] = cell_.measure == Measure::kRate ? 1 / ratio : ratio;
+      const bool is_rate = cell_.measure == Measure::kRate || cell_.measure == Measure::kTasks;
+      state.counters["ratio_to_limit"] = is_rate ? 1 / ratio : ratio;
     }
     return line;
   }

@@ -34,8 +34,8 @@ void PoolJob::publish() noexcept {
   {
     const std::lock_guard lock(mutex_);
     ready_ = true;
-    changed_.notify_all();
   }
+  changed_.notify_all();  // without the mutex, for which who wakes up would have to sleep again
   if (on_published) on_published();
 }
 

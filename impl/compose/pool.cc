@@ -162,7 +162,7 @@ ComposedPool::~ComposedPool() {
 
 Status ComposedPool::submit(std::span<PoolTask> tasks, const std::shared_ptr<PoolJob>& job) {
   if (!is_mine()) return Status::kState;
-  const std::lock_guard lock(board_.mutex);
+  std::unique_lock lock(board_.mutex);
   if (!board_.failure.empty()) return Status::kBroken;
   if (board_.phase != PoolBoard::Phase::kRunning) return Status::kState;
   const auto is_known = [](const PoolTask& task) { return !task.name.empty() && find_task(task.name) != nullptr; };
@@ -172,7 +172,9 @@ Status ComposedPool::submit(std::span<PoolTask> tasks, const std::shared_ptr<Poo
     board_.inbox.push_back({.job = job, .index = i, .task = std::move(tasks[i])});
   }
   if (tasks.empty()) shared_->callbacks.complete(job);
-  board_.wake();
+  const bool rings = board_.takes_ringing();
+  lock.unlock();
+  if (rings) board_.bell.ring();
   return Status::kOk;
 }
 

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "api/async_result.h"
@@ -72,9 +73,11 @@ struct PoolBoard {
 
   /// The mutex is held.
   void wake() {
-    if (dispatcher_sleeps) bell.ring();
-    dispatcher_sleeps = false;
+    if (takes_ringing()) bell.ring();
   }
+  /// Whether the bell must be rung. The mutex is held; the bell is better rung without it, for which the dispatcher
+  /// would have to sleep again.
+  bool takes_ringing() noexcept { return std::exchange(dispatcher_sleeps, false); }
 };
 
 }  // namespace crucible

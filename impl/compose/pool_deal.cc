@@ -20,11 +20,14 @@ using pool_wire::Order;
 using pool_wire::Word;
 
 constexpr std::int64_t kRetryNs = 1'000'000;
-constexpr int kMostAnswersAtOnce = 64;  // lest one worker keep the others waiting
+constexpr std::size_t kSmallArguments = 512;  // of which a channel holds as many as a worker is ever sent
+constexpr int kMostAnswersAtOnce = 64;        // lest one worker keep the others waiting
 
 bool fits_inline(const PoolTask& task) noexcept {
   return task.arguments.size() + task.name.size() <= pool_wire::kMostInline;
 }
+
+bool is_small(const PoolTask& task) noexcept { return task.arguments.size() + task.name.size() <= kSmallArguments; }
 
 }  // namespace
 
@@ -48,9 +51,11 @@ bool PoolDispatcher::can_take(const Worker& worker, std::size_t depth) const {
   if (!worker.ready || worker.leaving || worker.exit_code || worker.channel == nullptr) return false;
   if (!worker.unsent.empty() || worker.long_at) return false;
   if (plan_.tasks_per_worker != 0 && worker.left == 0) return false;
-  if (worker.sent - worker.answered.load(std::memory_order_relaxed) >= depth) return false;
+  if (worker.sent - worker.answered.load(std::memory_order_relaxed) >= std::min(depth, worker.depth)) return false;
   // Long arguments need a worker that receives them.
-  return worker.given.empty() || fits_inline(queue_.front().task);
+  if (worker.given.empty()) return true;
+  const PoolTask& task = queue_.front().task;
+  return fits_inline(task) && (depth <= kLeastDepth || is_small(task));
 }
 
 void PoolDispatcher::give(Worker& worker) {
@@ -154,8 +159,16 @@ void PoolDispatcher::let_idle_leave() {
   }
 }
 
+// Who has nothing left by the time that its answers are heard does tasks faster than it is given any: the next time it
+// gets more at once. Who is still busy with what it has needs no more behind that than keeps it from waiting.
+void PoolDispatcher::adapt_depth(Worker& worker) noexcept {
+  worker.depth =
+      worker.given.empty() ? std::min(2 * worker.depth, kMostDepth) : std::max(worker.depth / 2, kLeastDepth);
+}
+
 // False: there is nothing more now, or will never be.
 bool PoolDispatcher::receive(Worker& worker) {
+  const std::size_t before = worker.given.size();
   for (int i = 0; i < kMostAnswersAtOnce; ++i) {
     Status status = Status::kBroken;
     try {
@@ -163,7 +176,10 @@ bool PoolDispatcher::receive(Worker& worker) {
     } catch (const std::exception&) {
       expel(worker);
     }
-    if (status == Status::kTimeout) return false;
+    if (status == Status::kTimeout) {
+      if (worker.given.size() != before) adapt_depth(worker);
+      return false;
+    }
     if (status != Status::kOk) {
       lost_channel(worker);
       return false;

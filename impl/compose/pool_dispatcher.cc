@@ -39,7 +39,7 @@ PoolDispatcher::PoolDispatcher(const PoolPlan& plan, PoolBoard& board, PoolCallb
       board_(board),
       callbacks_(callbacks),
       // What a killed worker had answered must not be lost, or a second task would be lost with it.
-      depth_(plan.carrier.pipe.outlives_sender ? 2 : 1),
+      depth_(plan.carrier.pipe.outlives_sender ? kMostDepth : 1),
       memory_(SealedMemory::make(plan.workers * sizeof(pool_wire::Claims))),
       claims_(memory_->objects<pool_wire::Claims>()),
       door_(with_new_key(plan.channel)),

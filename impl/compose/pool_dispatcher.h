@@ -56,6 +56,9 @@ class PoolDispatcher {
   void become_copy() noexcept;
 
  private:
+  static constexpr std::size_t kLeastDepth = 2;
+  static constexpr std::size_t kMostDepth = 16;
+
   struct Given {
     std::uint64_t number;
     PoolItem item;
@@ -65,14 +68,15 @@ class PoolDispatcher {
     std::size_t place = 0;
     std::uint64_t id = 0;
     std::unique_ptr<Connection> channel;
-    bool started = false;          ///< its pid is known
-    bool reached = false;          ///< it has said hello
-    bool ready = false;            ///< its initializer has returned
-    bool leaving = false;          ///< it was told to
-    bool gone = false;             ///< nobody has the place
-    std::optional<int> exit_code;  ///< it has ended; what it sent may still come
-    std::deque<Given> given;       ///< not answered, in order
-    std::uint64_t sent = 0;        ///< the last task that it was sent
+    bool started = false;             ///< its pid is known
+    bool reached = false;             ///< it has said hello
+    bool ready = false;               ///< its initializer has returned
+    bool leaving = false;             ///< it was told to
+    bool gone = false;                ///< nobody has the place
+    std::optional<int> exit_code;     ///< it has ended; what it sent may still come
+    std::deque<Given> given;          ///< not answered, in order
+    std::uint64_t sent = 0;           ///< the last task that it was sent
+    std::size_t depth = kLeastDepth;  ///< tasks that it may have been sent and not answered
     std::atomic<std::uint64_t> answered = 0;
     int left = 0;                        ///< tasks before it is replaced
     std::optional<std::size_t> long_at;  ///< of given.back()'s arguments so many bytes are sent
@@ -124,6 +128,7 @@ class PoolDispatcher {
   void let_idle_leave();
   bool receive(Worker& worker);
   void hear(Worker& worker);
+  static void adapt_depth(Worker& worker) noexcept;
   void answer(Worker& worker, Status status);
   void finish(PoolItem& item, PoolOutcome outcome);
   void expel(Worker& worker);
@@ -131,7 +136,7 @@ class PoolDispatcher {
   const PoolPlan plan_;
   PoolBoard& board_;
   PoolCallbacks& callbacks_;
-  const std::size_t depth_;  // tasks that a worker may have been sent and not answered
+  const std::size_t depth_;  // that no worker's goes beyond
   std::shared_ptr<SealedMemory> memory_;
   pool_wire::Claims* const claims_;  // in it, one for each place
   DoorOptions door_;

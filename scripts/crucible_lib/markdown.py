@@ -24,7 +24,7 @@ def render(results):
     example = f"**{results['run']['example']}**\n\n" if "example" in results["run"] else ""
     parts = [example, table(heads, [row.cells for row in rows]), f"\n\n{summary.machine(results)}.\n\n",
              _section("Targets", *targets.table(results))]
-    for title, made in (("Queues", tables.queue_table), ("Locks", tables.sync_table),
+    for title, made in (("Queues", tables.queue_table), ("Pools", tables.pool_table), ("Locks", tables.sync_table),
                         ("Named doors", tables.door_table), ("CPU of who waits", tables.cpu_table)):
         table_heads, table_rows = made(results)
         parts.append(_section(title, table_heads, [row.cells for row in table_rows]))

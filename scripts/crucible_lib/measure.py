@@ -184,7 +184,7 @@ def outcome(line):
     if "latency_p50_ns" in metrics:
         return f"p50 {text.nanoseconds(metrics['latency_p50_ns'])}"
     for key, words in (("messages_per_s", " messages/s"), ("connections_per_s", " connections/s"),
-                       ("pairs_per_s", " pairs/s")):
+                       ("pairs_per_s", " pairs/s"), ("tasks_per_s", " tasks/s")):
         if key in metrics:
             return text.rate(metrics[key], words)
     if "cpu_percent" in metrics:

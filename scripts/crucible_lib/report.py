@@ -93,7 +93,7 @@ def render(results, run_dir, drawn):
     page = environment.get_template("report.html.j2").render(
         results=results, machine=summary.machine(results), heads=heads, rows=rows,
         charts=figures, ratios=ratios, targets=targets.by_mechanism(results), doors=tables.door_table(results),
-        queues=tables.queue_table(results), syncs=tables.sync_table(results),
+        queues=tables.queue_table(results), pools=tables.pool_table(results), syncs=tables.sync_table(results),
         cpu=tables.cpu_table(results), capabilities=tables.capability_table(results),
         queue_capabilities=tables.queue_capability_table(results), subjects=subjects, matrix=matrix,
         marks=summary.VERDICT_MARK, meanings=summary.VERDICT_MEANING, failed=failed,

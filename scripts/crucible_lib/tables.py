@@ -76,6 +76,34 @@ def queue_table(results):
     return ["mechanism", "form", "waits", *(head for _, _, head, _, _ in shown)], rows
 
 
+def pool_table(results):
+    """(heads, rows): what a pool does per mechanism and strategy, beside CPython's; empty if not measured. In brackets the
+    ratio to the limit."""
+    cells = [r for r in summary.measured(results, primitive="pool") if r["role"] != "limit"]
+    columns = [("apply", 8, place, f"apply 8 B, {place}: p50", "latency_p50_ns", text.nanoseconds)
+               for place in ("cross", "same", "free")]
+    columns += [("apply", size, "free", f"apply {text.size(size)}", "latency_p50_ns", text.nanoseconds)
+                for size in (64 << 10, 1 << 20)]
+    columns += [("versus_cpython_chunk_1", 0, "free", "map, chunk 1: tasks/s", "tasks_per_s", text.rate),
+                ("versus_cpython_chunk_default", 0, "free", "map: tasks/s", "tasks_per_s", text.rate)]
+    columns += [(f"workers_{n}", 0, "free", f"{n} workers", None, None) for n in (1, 4, 8, 16, 32)]
+    columns += [(f"tasks_{word}", 0, "free", words, None, None) for word, words in
+                (("10us", "tasks of 10 µs"), ("1ms", "of 1 ms"), ("mixed", "mixed"))]
+    columns += [(half, 0, "free", f"{half}: p50", "latency_p50_ns", text.nanoseconds) for half in ("start", "stop")]
+    found = {(r["workload"], r["bytes"], r["placement"], r["role"], summary.label(r)): r for r in cells}
+    known = {key[3:]: record for key, record in found.items()}
+    shown = [c for c in columns if any(key[:3] == c[:3] for key in found)]
+    rows = []
+    for (role, label), first in sorted(known.items()):
+        row = [summary.bare_label({**first, "form": "native"}) + (" (peer)" if role == "peer" else ""),
+               summary.WAIT_WORDS[first["wait"]]]
+        for *place, _, key, form in shown:
+            record = found.get((*place, role, label))
+            row.append(_with_ratio(record, key, form) if key else summary.ratio(record))
+        rows.append(summary.Row(first["name"], row, conformance.standing(results, first) == "passed"))
+    return ["pool", "waits", *(head for _, _, _, head, _, _ in shown)], rows
+
+
 def sync_table(results):
     """(heads, rows): locks and what is made of them, this library's first; empty if not measured. In brackets the
     multiple of the limit's time."""

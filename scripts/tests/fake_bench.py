@@ -22,6 +22,9 @@ WAIT_FACTOR = {"kernel": 1.0, "block": 0.8, "adaptive": 0.02, "spin": 0.008}
 UNSUPPORTED = {"boost_ipc": 1 << 22}  # a mechanism with a limit, so that unsupported cells are seen
 QUEUE = ("one_way_1x1", "one_way_2x2", "one_way_4x4", "one_way_8x8", "fan_in_4x1", "fan_out_1x4", "one_way_many_1x1",
          "depth_1_1x1", "depth_1024_1x1", "round_trip", "versus_cpython_1x1", "versus_boost_1x1")
+POOL = ("versus_cpython_chunk_1", "versus_cpython_chunk_default", "versus_executor_chunk_1", "workers_1", "workers_4",
+        "workers_8", "workers_16", "workers_32", "tasks_0", "tasks_10us", "tasks_1ms", "tasks_mixed", "start", "stop")
+POOL_PEERS = ("cpython", "cpython_executor")
 NATIVE = ("posix_pipe", "unix_socket", "shm_ring", "boost_ipc")
 PEERS = ("cpython", "boost_message_queue")
 LOCKS = ("uncontended", "handoff", "contended_2", "contended_4", "contended_8")
@@ -51,6 +54,13 @@ def cases(program, sizes):
         forms += [(peer, "kernel", "native") for peer in PEERS]
         return [f"queue/{workload}/{name}/{size}/{placement}/{wait}/direct/{form}/manual_time" for workload in QUEUE
                 for name, wait, form in forms for size in sizes for placement in PLACEMENT_NS]
+    if program == "pool_bench":
+        pools = [(name, wait, "composed") for name, wait in series]
+        peers = [(peer, "kernel", "native") for peer in POOL_PEERS]
+        return ([f"pool/apply/{name}/{size}/{placement}/{wait}/direct/{form}/manual_time" for name, wait, form
+                 in pools + peers for size in sizes for placement in PLACEMENT_NS]
+                + [f"pool/{workload}/{name}/0/free/{wait}/direct/{form}/manual_time" for workload in POOL
+                   for name, wait, form in pools + peers if form == "composed" or workload in ("start", "stop")])
     if program == "sync_bench":
         return [f"sync/{workload}/{name}/0/{placement}/kernel/direct/native/manual_time"
                 for name, workloads in {**SYNC, **SYNC_PEERS}.items() for workload in workloads
@@ -73,6 +83,8 @@ def metrics(workload, size, per_operation, generator):
            "cpu_system_s_per_million": per_operation / 1500, "context_switches_per_message": 2.0}
     if is_stream(workload):
         rate = 1e9 / per_operation
+        if size == 0:
+            return {"tasks_per_s": rate, "samples": 40000, **cpu}
         evenness = {"fairness_index": 0.9} if workload.endswith("x4") else {}
         return {"messages_per_s": rate, "bytes_per_s": size * rate, "samples": 40000, **evenness, **cpu}
     if workload == "uncontended":
@@ -94,7 +106,7 @@ def metrics(workload, size, per_operation, generator):
 
 
 def is_stream(workload):
-    return workload.startswith(("one_way", "fan_", "depth_", "versus_"))
+    return workload.startswith(("one_way", "fan_", "depth_", "versus_", "workers_", "tasks_"))
 
 
 def sync_limit(workload):
@@ -106,6 +118,9 @@ def sync_limit(workload):
 def limit_name(workload, name, placement, form="native"):
     if name in SYNC or name in SYNC_PEERS:
         return sync_limit(workload)
+    if workload in POOL:
+        return ("cpython" if "cpython" in workload else "cpython_executor" if "executor" in workload
+                else "own_2" if "workers" in workload else "bare_crew" if "tasks" in workload else "fork_exit_wait_3")
     if workload.startswith("versus_"):
         return workload.split("_")[1]
     if workload.endswith(("x1", "x2", "x4", "x8")):
@@ -128,7 +143,7 @@ def record(case):
             "role": "mechanism",
             "name": name, "wait": wait, "placement": placement, "bytes": size, "processes": 2, "call": call,
             "form": form}
-    if name in PEERS or name in SYNC_PEERS:
+    if name in PEERS or name in SYNC_PEERS or name in POOL_PEERS:
         line["role"] = "peer"
     if workload == "memcpy":
         rate = (29e9 if name == "memcpy_hot" else 11e9) / (1 + 200 / size)
@@ -149,7 +164,7 @@ def record(case):
     blocks = {"operations": 200, "subject_ns": [], "limit_ns": [], "order": []}
     if workload in ("idle", "paced"):
         blocks["quantity"] = "cpu"
-    if name in PEERS:
+    if name in PEERS and primitive == "queue":
         rate = 1.5e5 if name == "cpython" else 1e6
         return {**line, "metrics": {"messages_per_s": rate, "bytes_per_s": rate * size, "samples": 4000},
                 "blocks": {"operations": 20, "subject_ns": [20e9 / rate] * 30}}

@@ -212,9 +212,16 @@ class Targets(unittest.TestCase):
                            ("barrier", "meet_32"))], ["S1", "S2", "S2", "S2"])
         self.assertIsNone(self.target(**sync, name="pthread_mutex", role="peer", workload="handoff"))
 
+    def test_a_pool_has_targets_per_way_of_waiting(self):
+        pool = {"primitive": "pool", "name": "shm_ring", "form": "composed"}
+        self.assertEqual([self.target(**pool, workload="apply", bytes=8, wait=wait, placement=place) for wait, place in
+                          (("spin", "cross"), ("block", "same"), ("spin", "same"))], ["P1", "P1", None])
+        self.assertEqual([self.target(**pool, workload=workload, bytes=0, wait="adaptive", placement="free")
+                          for workload in ("versus_cpython_chunk_1", "workers_8", "workers_4")], ["P2", "P3", None])
+
     def test_every_row_of_the_issue_is_there(self):
         self.assertLessEqual({"R1", "R3", "R4", "T1", "T4", "T5", "K1", "K2", "K3", "K4", "B1", "B2", "Q1",
-                              "Q3", "Q4", "Q5", "S1", "S2"},
+                              "Q3", "Q4", "Q5", "P1", "P2", "P3", "S1", "S2"},
                              {target["id"] for target in targets.load()})
 
     def test_the_worst_cell_speaks_for_its_mechanism(self):

@@ -11,7 +11,8 @@ import unittest.mock
 import xml.etree.ElementTree as ElementTree
 
 import support
-from crucible_lib import charts, markdown, queue_chart, ratio_chart, report, results, style, summary, sync_chart, tables
+from crucible_lib import (charts, markdown, queue_chart, rates_chart, ratio_chart, report, results, style, summary,
+                          sync_chart, tables)
 
 
 class Page(html.parser.HTMLParser):
@@ -42,7 +43,7 @@ class Charts(Example):
     def test_all_are_drawn_in_both_forms(self):
         stems = [stem for stem, _ in charts.draw(self.example, self.folder)]
         self.assertEqual(stems, ["overview", "latency_by_size", "throughput_by_size", "queue_scaling",
-                                 "sync_costs", "ratio_to_limit", "conformance"])
+                                 "sync_costs", "rates", "ratio_to_limit", "conformance"])
         for stem in stems:
             ElementTree.parse(self.folder / "charts" / f"{stem}.svg")
             header = (self.folder / "charts" / f"{stem}.png").read_bytes()[:24]
@@ -79,7 +80,7 @@ class Charts(Example):
         shutil.copy(support.EXAMPLE / "results.json", self.folder)
         done = subprocess.run([sys.executable, str(support.SCRIPTS / "plot.py"), str(self.folder)], capture_output=True,
                               text=True, check=False)
-        self.assertEqual((done.returncode, len(done.stdout.splitlines())), (0, 7), done.stderr)
+        self.assertEqual((done.returncode, len(done.stdout.splitlines())), (0, 8), done.stderr)
 
     def test_plot_refuses_what_is_no_run(self):
         for content, status in ((None, 2), ("{", 1), ("{}", 1)):
@@ -206,6 +207,23 @@ class QueueChart(Example):
         self.assertEqual(len(self.canvas().axes), 2)  # 64 B and 1 MiB
 
 
+class RatesChart(Example):
+    def test_rivals_stand_in_the_order_of_their_rates_among_the_mechanisms(self):
+        with charts.pyplot.rc_context(style.RC):
+            canvas = rates_chart.rates(self.example)
+        self.addCleanup(charts.pyplot.close, canvas.figure)
+        for axis in canvas.axes[0]:
+            places = [line.get_xdata()[0] for line in axis.lines if len(line.get_xdata()) == 1]
+            self.assertEqual(places, sorted(places, reverse=True))
+        names = [label.get_text() for label in canvas.axes[0][0].get_yticklabels()]
+        self.assertEqual(sorted(names), ["boost_ipc", "cpython", "cpython_executor", "posix_pipe",
+                                         "shm_ring (adaptive)", "unix_socket"])
+
+    def test_without_pools_there_is_none(self):
+        self.example["records"] = [r for r in self.example["records"] if r["primitive"] != "pool"]
+        self.assertIsNone(rates_chart.rates(self.example))
+
+
 class SyncChart(Example):
     def test_a_panel_per_question_and_placement(self):
         with charts.pyplot.rc_context(style.RC):
@@ -248,6 +266,13 @@ class Summary(Example):
         self.assertEqual(found.count(("unix_socket", "composed")), 1)
         self.assertEqual({len(row.cells) for row in rows}, {len(heads)})
         self.assertIn("evenness 1→4", heads)
+
+    def test_a_pool_is_a_row_per_mechanism_and_peer(self):
+        heads, rows = tables.pool_table(self.example)
+        self.assertEqual({len(row.cells) for row in rows}, {len(heads)})
+        self.assertIn("shm_ring", [row.cells[0] for row in rows])
+        self.assertIn("cpython (peer)", [row.cells[0] for row in rows])
+        self.assertIn("8 workers", heads)
 
     def test_locks_come_before_their_peers(self):
         heads, rows = tables.sync_table(self.example)
