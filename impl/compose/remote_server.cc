@@ -63,8 +63,9 @@ void RemoteServer::become_copy() noexcept {
   if (link_ == nullptr) return;
   link_->orphan();
   // Never destroyed, see orphan(); nor is the one that may have stood here before.
-  alignas(link_) static std::array<std::byte, sizeof link_> forgotten;
-  new (forgotten.data()) std::shared_ptr<ManagerLink>(std::move(link_));
+  using Pointer = std::shared_ptr<ManagerLink>;
+  alignas(Pointer) static std::array<std::byte, sizeof(Pointer)> forgotten;
+  new (forgotten.data()) Pointer(std::move(link_));
 }
 
 RemoteServer::RemoteServer(const QueueCarrier& carrier, const ServerId& id, Door door,
