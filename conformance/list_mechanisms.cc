@@ -22,6 +22,12 @@ int main(int, char** arguments) {
       waits = nlohmann::json::array();
       for (const crucible::WaitStrategy wait : form.waits) waits.push_back(crucible::to_string(wait));
     }
+    row["managers"] = nlohmann::ordered_json::object();
+    for (const crucible::ManagerForm& form : mechanism.managers) {
+      nlohmann::ordered_json& waits = row["managers"][std::string(form.name)]["waits"];
+      waits = nlohmann::json::array();
+      for (const crucible::WaitStrategy wait : form.waits) waits.push_back(crucible::to_string(wait));
+    }
     all[std::string(mechanism.name)] = std::move(row);
   }
   std::ofstream file(arguments[1]);

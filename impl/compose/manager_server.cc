@@ -30,7 +30,7 @@ constexpr std::chrono::nanoseconds kTicketsLife = 1h;
 
 }  // namespace
 
-ManagerServer::ManagerServer(EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types)
+ManagerServer::ManagerServer(EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types, Glance glance)
     : loop_(loop),
       listener_(listener),
       types_(std::move(types)),
@@ -39,7 +39,8 @@ ManagerServer::ManagerServer(EventLoop& loop, Listener& listener, const ServerId
                [this] {
                  if (!has_dead_.exchange(true) && std::this_thread::get_id() != thread_) bell_.ring();
                }),
-      root_(make_root_object(*this)) {
+      root_(make_root_object(*this)),
+      glance_(glance) {
   loop_.watch(listener_, [this] { welcome_newcomers(); });
   loop_.watch(delivered_, [this] { serve_deliveries(); });
 }
@@ -68,13 +69,15 @@ Deadline ManagerServer::next_look() const {
 }
 
 void ManagerServer::run_once() {
-  loop_.run_once(next_look());
+  if (glance_ != Glance::kNever) look_around();
+  loop_.run_once(glance_ == Glance::kAlways && !sessions_.empty() ? Deadline::immediate() : next_look());
   if (!timers_.empty()) serve_timers();
   if (!stalled_.empty()) flush_stalled();
   tidy();
 }
 
 void ManagerServer::tidy() {
+  if (!dropped_.empty()) std::erase_if(talkers_, [](const ServerSession* session) { return session->is_dropped; });
   for (std::unique_ptr<ServerSession>& session : std::exchange(dropped_, {})) {
     undertaker_.take(std::move(session->connection));
   }
@@ -99,6 +102,8 @@ void ManagerServer::welcome_newcomers() {
 
 // A client that breaks the rules, or for whose message there is no memory, is dropped; the others go on.
 void ManagerServer::hear(ServerSession& session) {
+  session.was_heard = true;
+  if (glance_ != Glance::kNever && !std::exchange(session.is_talker, true)) talkers_.push_back(&session);
   bool is_well = false;
   try {
     is_well = receive(session);

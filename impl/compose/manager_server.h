@@ -32,7 +32,12 @@ namespace crucible {
 /// registered types.
 class ManagerServer {
  public:
-  ManagerServer(EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types);
+  /// Whether requests are looked for without a system call before the loop sleeps: not at all, for a moment as long as
+  /// that finds some, or instead of sleeping.
+  enum class Glance : std::uint8_t { kNever, kWhilePaid, kAlways };
+
+  ManagerServer(EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types,
+                Glance glance = Glance::kNever);
   ~ManagerServer();
 
   /// One round of the loop.
@@ -61,6 +66,9 @@ class ManagerServer {
   friend class ServerCall;
   using Timers = std::multimap<std::int64_t, CallPointer>;
 
+  void look_around();
+  bool look_once();
+  void notice_deaths(const ServerSession& asking);
   void welcome_newcomers();
   void hear(ServerSession& session);
   bool receive(ServerSession& session);
@@ -112,7 +120,12 @@ class ManagerServer {
   std::uint64_t last_ticket_ = 0;
   std::unordered_set<ServerSession*> stalled_;  // whose transport did not take something
   int stalled_rounds_ = 0;                      // since any of them took something
-  Workers workers_;                             // ends first
+  const Glance glance_;
+  std::vector<ServerSession*> talkers_;  // who were heard of late, and are looked at
+  bool is_looking_ = false;
+  bool yields_first_ = false;  // a client that shares this CPU answered when it was given away
+  unsigned vain_looks_ = 0;    // one after the other
+  Workers workers_;            // ends first
 };
 
 }  // namespace crucible

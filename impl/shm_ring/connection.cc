@@ -137,6 +137,17 @@ shm_ring::Waiting ShmRingConnection::waiting(std::atomic<std::uint32_t>& word, s
 
 // --- Waiting for many things -----------------------------------------------------------------------------------
 
+bool ShmRingConnection::has_news() noexcept {
+  const Gate::Pass pass(gate_, Gate::kReceive);
+  if (!pass || !mapped_ || begun_ || mapped_->watch.heard()) return true;
+  try {
+    Consumer::Record record = {0, Word(0)};
+    return mapped_->in.front(record);
+  } catch (const std::exception&) {  // a receive shall meet it
+    return true;
+  }
+}
+
 bool ShmRingConnection::begin_wait(pollfd& slot) {
   if (!gate_.enter(Gate::kReceive)) throw Closed("wait");
   try {

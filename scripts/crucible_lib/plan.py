@@ -90,7 +90,8 @@ def _forms(group, row):
     if "forms" not in group:
         return [("native", row)]
     wanted = group["forms"]
-    forms = row.get("queues", {}) if row else {"native": {}}
+    only = "native" if group["primitive"] == "queue" else "composed"
+    forms = row.get(group["primitive"] + "s", {}) if row else {only: {}}
     return [(form, entry) for form, entry in forms.items() if wanted == "all" or form in wanted]
 
 

@@ -1,0 +1,92 @@
+// How the server looks for requests without system calls.
+#include <sched.h>
+
+#include <utility>
+
+#include "compose/manager_server.h"
+#include "compose/server_session.h"
+
+namespace crucible {
+namespace {
+
+constexpr std::int64_t kLookNs = 120'000;   // without any request: twice what waking a client on another CPU takes
+constexpr std::int64_t kRoundNs = 250'000;  // until the loop sees to the others again
+constexpr std::int64_t kYieldNs = 1000;     // longer than a yield takes when nobody else wants this CPU
+constexpr int kGlances = 128;
+constexpr unsigned kMostVainLooks = 3;
+constexpr unsigned kTryAgain = 64;  // rounds, after so many vain looks
+
+void relax() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield" ::: "memory");
+#endif
+}
+
+}  // namespace
+
+// Sleeping is announced to every client, which then has to make a system call with its request.
+void ManagerServer::look_around() {
+  std::erase_if(talkers_, [](ServerSession* session) {
+    const bool stays = !session->is_dropped && session->was_heard;
+    if (!stays) session->is_talker = false;
+    return !stays;
+  });
+  if (talkers_.empty()) return;
+  const bool always = glance_ == Glance::kAlways;
+  if (!always && vain_looks_ >= kMostVainLooks && ++vain_looks_ % kTryAgain != 0) return;
+  for (ServerSession* const session : talkers_) {
+    session->was_heard = false;
+    if (!session->is_paused) loop_.stand_down(*session->connection);
+  }
+  const std::int64_t start = Deadline::now_ns();
+  std::int64_t heard = start;
+  bool paid = false;
+  is_looking_ = true;
+  for (bool ends = false; !ends;) {
+    bool found = false;
+    if (!yields_first_) {
+      for (int glance = 0; glance < kGlances && !found; ++glance) {
+        found = look_once();
+        if (!found) relax();
+      }
+    }
+    if (!found) {
+      const std::int64_t before = Deadline::now_ns();
+      ::sched_yield();
+      const bool others_ran = Deadline::now_ns() - before > kYieldNs;
+      found = look_once();
+      yields_first_ = found && others_ran;
+    }
+    const std::int64_t now = Deadline::now_ns();
+    if (found) {
+      paid = true;
+      heard = now;
+    }
+    ends = now - start > kRoundNs || now - heard > kLookNs || !stalled_.empty();
+  }
+  is_looking_ = false;
+  vain_looks_ = paid ? 0 : vain_looks_ + 1;
+}
+
+// Whether anything came. Talkers are only ever added meanwhile.
+bool ManagerServer::look_once() {
+  bool found = false;
+  for (std::size_t i = 0; i < talkers_.size(); ++i) {
+    ServerSession& session = *talkers_[i];
+    if (session.is_dropped || session.is_paused || !session.connection->has_news()) continue;
+    hear(session);
+    found = true;
+  }
+  return found;
+}
+
+// Who asks after a death must not be answered before it is noticed.
+void ManagerServer::notice_deaths(const ServerSession& asking) {
+  is_looking_ = false;
+  loop_.serve_ended(*asking.connection);
+  is_looking_ = true;
+}
+
+}  // namespace crucible
