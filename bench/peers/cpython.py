@@ -166,11 +166,10 @@ def started_manager():
     """At an abstract address, since who is killed leaves no file there."""
     manager = multiprocessing.managers.SyncManager(f"\0crucible-peer-{os.urandom(16).hex()}", ctx=FORK)
     manager.start(die_with_parent)
-    KEPT.append(manager)
     return manager
 
 
-KEPT = []
+KEPT = []  # or the server would let go of them
 
 
 def both(ask, answer):
@@ -227,6 +226,7 @@ def handoff(name, *_):
 
         return both(ask, answer)
     locks, held = [make(), make(), make()], []
+    KEPT.append(locks)
 
     def turn(number):
         if not held:
@@ -339,6 +339,7 @@ def dictionary(set_each):
     def workload(_name, clients, entries, size):
         shared, filler = started_manager().dict(), b"x" * (size - WORD.size)
         keys = [f"k{number:07}" for number in range(entries)]
+        KEPT.append(shared)
         shared.update({key: WORD.pack(number) + filler for number, key in enumerate(keys)})
 
         def member(number):
@@ -365,6 +366,7 @@ def dictionary(set_each):
 def list_append(_name, clients, _second, size):
     """Emptied now and then, at the beginning of a block."""
     shared, item = started_manager().list(), bytes(size)
+    KEPT.append(shared)
 
     def member(number):
         shared._connect()
