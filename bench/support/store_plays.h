@@ -10,6 +10,7 @@
 //   static constexpr bool kPipelines                whether it has the latter two
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -208,8 +209,10 @@ std::unique_ptr<Side> clients_of(Play play, std::size_t clients, const Cpus& cpu
                                  std::vector<pid_t> helpers = {}) {
   const auto second = [](std::size_t /*number*/) { return true; };  // the server has the first
   fairness["clients"] = clients;
-  return std::make_unique<Gang<Play>>(std::move(play), clients, cpus, second, std::move(fairness),
-                                      std::max<std::uint64_t>(20, 4 * clients), std::move(helpers));
+  // Long enough that server and clients find out how to wait for each other.
+  const std::uint64_t fewest = std::min<std::uint64_t>(100 * clients, 400);
+  return std::make_unique<Gang<Play>>(std::move(play), clients, cpus, second, std::move(fairness), fewest,
+                                      std::move(helpers));
 }
 
 }  // namespace crucible::bench

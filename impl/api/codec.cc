@@ -49,8 +49,8 @@ msgpack::object_handle unpack_checked(ByteView bytes) {
   // The library's own first allocation is 8 KiB, which costs more than unpacking a small message.
   auto zone = std::make_unique<msgpack::zone>(std::clamp<std::size_t>(4 * bytes.size(), 256, MSGPACK_ZONE_CHUNK_SIZE));
   std::size_t end = 0;
-  const msgpack::object object = msgpack::unpack(*zone, reinterpret_cast<const char*>(bytes.data()), bytes.size(), end,
-                                                 referenced, refer);
+  const msgpack::object object =
+      msgpack::unpack(*zone, reinterpret_cast<const char*>(bytes.data()), bytes.size(), end, referenced, refer);
   return {object, std::move(zone)};
 }
 

@@ -153,6 +153,7 @@ bool ShmRingConnection::begin_wait(pollfd& slot) {
   try {
     require_mapped();
     slot.fd = socket_.get();
+    shm_ring::Waiting::tell_cpu(mapped_->own);
     slot.events = readable() ? POLLIN : 0;  // a sender's only news is that its receiver is gone
     Consumer::Record record = {0, Word(0)};
     bool ready = mapped_->watch.gone();
