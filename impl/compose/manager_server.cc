@@ -212,33 +212,45 @@ void ManagerServer::redeem(std::uint64_t ticket, ServerSession& session) {
 
 // --- Sending -------------------------------------------------------------------------------------------------
 
-void ManagerServer::send(ServerSession& session, std::uint8_t kind, std::uint32_t id, std::uint8_t flags, Bytes body) {
+void ManagerServer::send(ServerSession& session, std::uint8_t kind, std::uint32_t id, std::uint8_t flags,
+                         ByteView body) {
   if (session.is_dropped) return;
+  if (session.outgoing.empty() && body.size() <= manager_wire::kMostInline) {
+    const Status status = send_part(session, kind, id, flags, body, Deadline::immediate());
+    if (status == Status::kOk) return;
+    if (status != Status::kTimeout) return drop(session);
+  }
   session.outgoing_bytes += body.size();
-  session.outgoing.push_back({.kind = kind, .flags = flags, .id = id, .body = std::move(body)});
+  session.outgoing.push_back({.kind = kind, .flags = flags, .id = id, .body = Bytes(body.begin(), body.end())});
   if (session.outgoing.size() == 1) send_some(session);
   if (session.is_dropped || session.is_paused || session.outgoing_bytes <= kMostOutgoing) return;
   session.is_paused = true;
   loop_.forget(*session.connection);
 }
 
+Status ManagerServer::send_part(ServerSession& session, std::uint8_t kind, std::uint32_t id, std::uint8_t flags,
+                                ByteView part, Deadline deadline) {
+  std::array<std::byte, manager_wire::kLongestMessage> message;
+  const std::uint64_t number =
+      kind == static_cast<std::uint8_t>(Answer::kWelcome) ? manager_wire::kVersion : std::uint64_t{0};
+  manager_wire::write_header(message.data(), kind, id, number, flags);
+  if (!part.empty()) std::memcpy(message.data() + manager_wire::kHeader, part.data(), part.size());
+  try {
+    return session.connection->send_bytes({message.data(), manager_wire::kHeader + part.size()}, deadline);
+  } catch (const std::exception&) {
+    return Status::kBrokenPipe;
+  }
+}
+
 // As much as its transport takes at once.
 void ManagerServer::send_some(ServerSession& session, Deadline deadline) {
-  std::array<std::byte, manager_wire::kLongestMessage> message;
   while (!session.outgoing.empty()) {
     ServerSession::Outgoing& next = session.outgoing.front();
     const std::size_t size = std::min(next.body.size() - next.moved, manager_wire::kMostInline);
     const bool is_last = next.moved + size == next.body.size();
     const auto flags = static_cast<std::uint8_t>(next.flags | (is_last ? 0U : manager_wire::kContinued));
-    const std::uint64_t number =
-        next.kind == static_cast<std::uint8_t>(Answer::kWelcome) ? manager_wire::kVersion : std::uint64_t{0};
-    manager_wire::write_header(message.data(), next.kind, next.id, number, flags);
-    if (size > 0) std::memcpy(message.data() + manager_wire::kHeader, next.body.data() + next.moved, size);
-    Status status = Status::kBrokenPipe;
-    try {
-      status = session.connection->send_bytes({message.data(), manager_wire::kHeader + size}, deadline);
-    } catch (const std::exception&) {
-    }
+    const Status status =
+        send_part(session, next.kind, next.id, flags, ByteView(next.body).subspan(next.moved, size), deadline);
     if (status == Status::kTimeout) {
       stalled_.insert(&session);
       return;

@@ -81,7 +81,9 @@ class ManagerServer {
   bool change_holds(ServerSession& session, ByteView numbers, bool adds);
   void forget_heir(std::uint64_t heir);
 
-  void send(ServerSession& session, std::uint8_t kind, std::uint32_t id, std::uint8_t flags, Bytes body);
+  void send(ServerSession& session, std::uint8_t kind, std::uint32_t id, std::uint8_t flags, ByteView body);
+  Status send_part(ServerSession& session, std::uint8_t kind, std::uint32_t id, std::uint8_t flags, ByteView part,
+                   Deadline deadline);
   void send_some(ServerSession& session, Deadline deadline = Deadline::immediate());
   void flush_stalled();
   void drop(ServerSession& session);

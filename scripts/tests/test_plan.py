@@ -53,7 +53,7 @@ class Plans(unittest.TestCase):
     def test_profiles_keep_their_promised_durations(self):
         totals = {name: plan.make(name, self.SEVEN).total_s for name in ("smoke", "quick", "full")}
         self.assertLess(totals["smoke"], 60)
-        self.assertTrue(300 <= totals["quick"] <= 480, totals)
+        self.assertTrue(300 <= totals["quick"] <= 570, totals)
         self.assertTrue(3000 <= totals["full"] <= 4200, totals)
 
     def test_more_mechanisms_share_the_same_time(self):
