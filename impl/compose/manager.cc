@@ -35,9 +35,9 @@ void limit_memory(std::size_t more_bytes) {
   if (::setrlimit(RLIMIT_AS, &limit) != 0) throw_errno("setrlimit(RLIMIT_AS)");
 }
 
-ManagerServer::Glance glance_of(const QueueCarrier& carrier, const ManagerOptions& options) {
-  if (!carrier.tells_news || options.wait == WaitStrategy::kBlock) return ManagerServer::Glance::kNever;
-  return options.wait == WaitStrategy::kSpin ? ManagerServer::Glance::kAlways : ManagerServer::Glance::kWhilePaid;
+Glance glance_of(const QueueCarrier& carrier, const ManagerOptions& options) {
+  if (!carrier.tells_news || options.wait == WaitStrategy::kBlock) return Glance::kNever;
+  return options.wait == WaitStrategy::kSpin ? Glance::kAlways : Glance::kWhilePaid;
 }
 
 // Memory or descriptors that ran out are somebody's failed request, and no reason to end.

@@ -28,6 +28,20 @@ constexpr auto kPatience = 2ms;
 constexpr std::size_t kMostOutgoing = std::size_t{1} << 20U;
 constexpr std::chrono::nanoseconds kTicketsLife = 1h;
 
+Status send_part(Connection& connection, std::uint8_t kind, std::uint32_t id, std::uint8_t flags, ByteView part,
+                 Deadline deadline) {
+  std::array<std::byte, manager_wire::kLongestMessage> message;
+  const std::uint64_t number =
+      kind == static_cast<std::uint8_t>(Answer::kWelcome) ? manager_wire::kVersion : std::uint64_t{0};
+  manager_wire::write_header(message.data(), kind, id, number, flags);
+  if (!part.empty()) std::memcpy(message.data() + manager_wire::kHeader, part.data(), part.size());
+  try {
+    return connection.send_bytes({message.data(), manager_wire::kHeader + part.size()}, deadline);
+  } catch (const std::exception&) {
+    return Status::kBrokenPipe;
+  }
+}
+
 }  // namespace
 
 ManagerServer::ManagerServer(EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types, Glance glance)
@@ -40,7 +54,7 @@ ManagerServer::ManagerServer(EventLoop& loop, Listener& listener, const ServerId
                  if (!has_dead_.exchange(true) && std::this_thread::get_id() != thread_) bell_.ring();
                }),
       root_(make_root_object(*this)),
-      glance_(glance) {
+      looks_{.glance = glance} {
   loop_.watch(listener_, [this] { welcome_newcomers(); });
   loop_.watch(delivered_, [this] { serve_deliveries(); });
 }
@@ -69,15 +83,16 @@ Deadline ManagerServer::next_look() const {
 }
 
 void ManagerServer::run_once() {
-  if (glance_ != Glance::kNever) look_around();
-  loop_.run_once(glance_ == Glance::kAlways && !sessions_.empty() ? Deadline::immediate() : next_look());
+  if (looks_.glance != Glance::kNever) look_around();
+  loop_.run_once(looks_.glance == Glance::kAlways && !sessions_.empty() ? Deadline::immediate() : next_look());
   if (!timers_.empty()) serve_timers();
   if (!stalled_.empty()) flush_stalled();
   tidy();
 }
 
 void ManagerServer::tidy() {
-  if (!dropped_.empty()) std::erase_if(talkers_, [](const ServerSession* session) { return session->is_dropped; });
+  if (!dropped_.empty())
+    std::erase_if(looks_.talkers, [](const ServerSession* session) { return session->is_dropped; });
   for (std::unique_ptr<ServerSession>& session : std::exchange(dropped_, {})) {
     undertaker_.take(std::move(session->connection));
   }
@@ -103,7 +118,7 @@ void ManagerServer::welcome_newcomers() {
 // A client that breaks the rules, or for whose message there is no memory, is dropped; the others go on.
 void ManagerServer::hear(ServerSession& session) {
   session.was_heard = true;
-  if (glance_ != Glance::kNever && !std::exchange(session.is_talker, true)) talkers_.push_back(&session);
+  if (looks_.glance != Glance::kNever && !std::exchange(session.is_talker, true)) looks_.talkers.push_back(&session);
   bool is_well = false;
   try {
     is_well = receive(session);
@@ -216,7 +231,7 @@ void ManagerServer::send(ServerSession& session, std::uint8_t kind, std::uint32_
                          ByteView body) {
   if (session.is_dropped) return;
   if (session.outgoing.empty() && body.size() <= manager_wire::kMostInline) {
-    const Status status = send_part(session, kind, id, flags, body, Deadline::immediate());
+    const Status status = send_part(*session.connection, kind, id, flags, body, Deadline::immediate());
     if (status == Status::kOk) return;
     if (status != Status::kTimeout) return drop(session);
   }
@@ -228,20 +243,6 @@ void ManagerServer::send(ServerSession& session, std::uint8_t kind, std::uint32_
   loop_.forget(*session.connection);
 }
 
-Status ManagerServer::send_part(ServerSession& session, std::uint8_t kind, std::uint32_t id, std::uint8_t flags,
-                                ByteView part, Deadline deadline) {
-  std::array<std::byte, manager_wire::kLongestMessage> message;
-  const std::uint64_t number =
-      kind == static_cast<std::uint8_t>(Answer::kWelcome) ? manager_wire::kVersion : std::uint64_t{0};
-  manager_wire::write_header(message.data(), kind, id, number, flags);
-  if (!part.empty()) std::memcpy(message.data() + manager_wire::kHeader, part.data(), part.size());
-  try {
-    return session.connection->send_bytes({message.data(), manager_wire::kHeader + part.size()}, deadline);
-  } catch (const std::exception&) {
-    return Status::kBrokenPipe;
-  }
-}
-
 // As much as its transport takes at once.
 void ManagerServer::send_some(ServerSession& session, Deadline deadline) {
   while (!session.outgoing.empty()) {
@@ -249,8 +250,8 @@ void ManagerServer::send_some(ServerSession& session, Deadline deadline) {
     const std::size_t size = std::min(next.body.size() - next.moved, manager_wire::kMostInline);
     const bool is_last = next.moved + size == next.body.size();
     const auto flags = static_cast<std::uint8_t>(next.flags | (is_last ? 0U : manager_wire::kContinued));
-    const Status status =
-        send_part(session, next.kind, next.id, flags, ByteView(next.body).subspan(next.moved, size), deadline);
+    const Status status = send_part(*session.connection, next.kind, next.id, flags,
+                                    ByteView(next.body).subspan(next.moved, size), deadline);
     if (status == Status::kTimeout) {
       stalled_.insert(&session);
       return;

@@ -20,6 +20,7 @@
 #include "compose/manager_wire.h"
 #include "compose/served_object.h"
 #include "compose/server_call.h"
+#include "compose/server_looks.h"
 #include "compose/undertaker.h"
 #include "compose/workers.h"
 #include "core/event_fd.h"
@@ -32,16 +33,10 @@ namespace crucible {
 /// registered types.
 class ManagerServer {
  public:
-  /// Whether requests are looked for without a system call before the loop sleeps: not at all, for a moment as long as
-  /// that finds some, or instead of sleeping.
-  enum class Glance : std::uint8_t { kNever, kWhilePaid, kAlways };
-
-  ManagerServer(EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types,
-                Glance glance = Glance::kNever);
+  ManagerServer(EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types, Glance glance);
   ~ManagerServer();
 
-  /// One round of the loop.
-  void run_once();
+  void run_once();  ///< a round of the loop
   /// Whether a client that is not of the creator's family is connected.
   bool has_strangers() const noexcept { return strangers_ > 0; }
 
@@ -51,7 +46,6 @@ class ManagerServer {
   Workers& workers() noexcept { return workers_; }
   /// Runs `job` on the server's thread. Any thread.
   void deliver(std::function<void()> job);
-
   /// An Announcement (compose/manager_wire.h) and its line.
   void inherit(ByteView announcement, Fd line);
   /// Called before holds of a client are let go: who has announced an heir by then must have been heard.
@@ -59,8 +53,7 @@ class ManagerServer {
 
   /// A hold that belongs to no client until one redeems it.
   std::uint64_t make_ticket(std::shared_ptr<ServedObject> object);
-  /// Throws NotFound.
-  void redeem(std::uint64_t ticket, ServerSession& session);
+  void redeem(std::uint64_t ticket, ServerSession& session);  ///< throws NotFound
 
  private:
   friend class ServerCall;
@@ -82,8 +75,6 @@ class ManagerServer {
   void forget_heir(std::uint64_t heir);
 
   void send(ServerSession& session, std::uint8_t kind, std::uint32_t id, std::uint8_t flags, ByteView body);
-  Status send_part(ServerSession& session, std::uint8_t kind, std::uint32_t id, std::uint8_t flags, ByteView part,
-                   Deadline deadline);
   void send_some(ServerSession& session, Deadline deadline = Deadline::immediate());
   void flush_stalled();
   void drop(ServerSession& session);
@@ -122,12 +113,8 @@ class ManagerServer {
   std::uint64_t last_ticket_ = 0;
   std::unordered_set<ServerSession*> stalled_;  // whose transport did not take something
   int stalled_rounds_ = 0;                      // since any of them took something
-  const Glance glance_;
-  std::vector<ServerSession*> talkers_;  // who were heard of late, and are looked at
-  bool is_looking_ = false;
-  bool yields_first_ = false;  // a client that shares this CPU answered when it was given away
-  unsigned vain_looks_ = 0;    // one after the other
-  Workers workers_;            // ends first
+  ServerLooks looks_;
+  Workers workers_;  // ends first
 };
 
 }  // namespace crucible

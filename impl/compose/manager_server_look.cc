@@ -28,25 +28,25 @@ void relax() noexcept {
 
 // Sleeping is announced to every client, which then has to make a system call with its request.
 void ManagerServer::look_around() {
-  std::erase_if(talkers_, [](ServerSession* session) {
+  std::erase_if(looks_.talkers, [](ServerSession* session) {
     const bool stays = !session->is_dropped && session->was_heard;
     if (!stays) session->is_talker = false;
     return !stays;
   });
-  if (talkers_.empty()) return;
-  const bool always = glance_ == Glance::kAlways;
-  if (!always && vain_looks_ >= kMostVainLooks && ++vain_looks_ % kTryAgain != 0) return;
-  for (ServerSession* const session : talkers_) {
+  if (looks_.talkers.empty()) return;
+  const bool always = looks_.glance == Glance::kAlways;
+  if (!always && looks_.in_vain >= kMostVainLooks && ++looks_.in_vain % kTryAgain != 0) return;
+  for (ServerSession* const session : looks_.talkers) {
     session->was_heard = false;
     if (!session->is_paused) loop_.stand_down(*session->connection);
   }
   const std::int64_t start = Deadline::now_ns();
   std::int64_t heard = start;
   bool paid = false;
-  is_looking_ = true;
+  looks_.is_looking = true;
   for (bool ends = false; !ends;) {
     bool found = false;
-    if (!yields_first_) {
+    if (!looks_.yields_first) {
       for (int glance = 0; glance < kGlances && !found; ++glance) {
         found = look_once();
         if (!found) relax();
@@ -57,7 +57,7 @@ void ManagerServer::look_around() {
       ::sched_yield();
       const bool others_ran = Deadline::now_ns() - before > kYieldNs;
       found = look_once();
-      yields_first_ = found && others_ran;
+      looks_.yields_first = found && others_ran;
     }
     const std::int64_t now = Deadline::now_ns();
     if (found) {
@@ -66,15 +66,15 @@ void ManagerServer::look_around() {
     }
     ends = now - start > kRoundNs || now - heard > kLookNs || !stalled_.empty();
   }
-  is_looking_ = false;
-  vain_looks_ = paid ? 0 : vain_looks_ + 1;
+  looks_.is_looking = false;
+  looks_.in_vain = paid ? 0 : looks_.in_vain + 1;
 }
 
 // Whether anything came. Talkers are only ever added meanwhile.
 bool ManagerServer::look_once() {
   bool found = false;
-  for (std::size_t i = 0; i < talkers_.size(); ++i) {
-    ServerSession& session = *talkers_[i];
+  for (std::size_t i = 0; i < looks_.talkers.size(); ++i) {
+    ServerSession& session = *looks_.talkers[i];
     if (session.is_dropped || session.is_paused || !session.connection->has_news()) continue;
     hear(session);
     found = true;
@@ -84,9 +84,9 @@ bool ManagerServer::look_once() {
 
 // Who asks after a death must not be answered before it is noticed.
 void ManagerServer::notice_deaths(const ServerSession& asking) {
-  is_looking_ = false;
+  looks_.is_looking = false;
   loop_.serve_ended(*asking.connection);
-  is_looking_ = true;
+  looks_.is_looking = true;
 }
 
 }  // namespace crucible

@@ -126,7 +126,7 @@ void ManagerServer::serve(ServerSession& session, std::uint32_t id, std::uint64_
   try {
     call = std::make_shared<ServerCall>(*this, session, id, std::move(request));
     call->set_object(object == kServersOwn ? root_ : objects_.find(object));
-    if (is_looking_ && call->object()->heeds_deaths()) notice_deaths(session);
+    if (looks_.is_looking && call->object()->heeds_deaths()) notice_deaths(session);
     const ServerScope scope(objects_);
     call->object()->serve(call);
   } catch (const EncodingError&) {

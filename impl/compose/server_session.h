@@ -38,7 +38,7 @@ class ServerSession {
   bool is_stranger = false;
   bool is_dropped = false;
   bool is_paused = false;  // it does not read its answers
-  bool is_talker = false;  // stands among ManagerServer::talkers_
+  bool is_talker = false;  // stands among ServerLooks::talkers
   bool was_heard = false;  // since the last look around began
 
   bool is_coming = false;  // a request, in parts
