@@ -83,7 +83,10 @@ Deadline ManagerServer::next_look() const {
 }
 
 void ManagerServer::run_once() {
-  if (looks_.glance != Glance::kNever) look_around();
+  if (looks_.glance != Glance::kNever) {
+    look_around();
+    tidy();  // a sleep may be long
+  }
   loop_.run_once(looks_.glance == Glance::kAlways && !sessions_.empty() ? Deadline::immediate() : next_look());
   if (!timers_.empty()) serve_timers();
   if (!stalled_.empty()) flush_stalled();

@@ -45,12 +45,10 @@ void ManagerServer::look_around() {
   bool paid = false;
   looks_.is_looking = true;
   for (bool ends = false; !ends;) {
-    bool found = false;
-    if (!looks_.yields_first) {
-      for (int glance = 0; glance < kGlances && !found; ++glance) {
-        found = look_once();
-        if (!found) relax();
-      }
+    bool found = look_once();
+    for (int glance = 1; !found && !looks_.yields_first && glance < kGlances; ++glance) {
+      relax();
+      found = look_once();
     }
     if (!found) {
       const std::int64_t before = Deadline::now_ns();
