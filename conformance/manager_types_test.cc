@@ -186,7 +186,7 @@ TEST_P(ManagerTypes, M13_AGeneratorIsSteppedThroughFromElsewhere) {
 TEST_P(ManagerTypes, M14_WhatCannotBeEncodedHarmsNoConnection) {
   const auto manager = start(options());
   const managed::Proxy counter = manager->create("Counter", 5);
-  EXPECT_THROW((void)counter.call("deep", 200), RemoteError);
+  EXPECT_THROW((void)counter.call("deep", 200), EncodingError);
   Object too_deep = 1;
   for (int i = 0; i < 130; ++i) too_deep = Object::list(too_deep);
   EXPECT_THROW((void)counter.call("keep", too_deep), EncodingError);

@@ -123,7 +123,7 @@ TEST_P(PoolFaults, W39_ForksOfABusyOwnerHoldNothing) {
   std::vector<std::unique_ptr<Peer>> children;
   for (int i = 0; i < 5; ++i) {
     children.push_back(std::make_unique<Peer>([&, own] {
-      EXPECT_LT(open_descriptors(), own);
+      EXPECT_LE(open_descriptors() + 7, own) << "the zygote's two, the door's, two of each channel";
       EXPECT_THROW((void)pool->apply_async(&add_hundred, {1}), StateError);
       await_signal(0);
     }));
@@ -147,8 +147,7 @@ TEST_P(PoolFaults, W40_AWorkerThatClosesItsDescriptorsIsReplaced) {
   });
   try {
     EXPECT_EQ(result.get(), 0);  // its answer needs no descriptor everywhere
-  } catch (const WorkerLost& lost) {
-    EXPECT_NE(lost.exit_code(), 0);
+  } catch (const WorkerLost&) {  // with whatever code it ends when it finds itself without its owner
   }
   await_whole(*pool, before);
   EXPECT_EQ(pool->apply(&add_hundred, {1}), 101);

@@ -68,6 +68,12 @@ TEST_P(PoolKill, W43_TwoHundredWorkersKilledUnderLoad) {
       while (!proc::thread(pid, pid).gone()) std::this_thread::yield();
       ++kills.at(cell(inside_of(pid)) != 0 ? 1 : 0);
       Board::get().cells.at(inside_of(pid)) = 0;
+      // Who dies more quickly than anybody can begin makes the pool give up.
+      const std::uint64_t done = pool->statistics().done;
+      for (PoolStatistics now = pool->statistics(); now.done == done && now.queued + now.running > 0;) {
+        std::this_thread::sleep_for(100us);
+        now = pool->statistics();
+      }
     }
     over = true;
   });

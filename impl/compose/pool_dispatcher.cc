@@ -10,6 +10,11 @@
 #include <utility>
 
 #include "api/mechanism.h"
+#include "core/wait.h"
+
+extern "C" {  // glibc 2.36 declares these functions without it
+#include <sys/pidfd.h>
+}
 
 namespace crucible {
 namespace {
@@ -219,8 +224,14 @@ void PoolDispatcher::abandon_all(Status status, const std::string& text) {
 void PoolDispatcher::end_workers() noexcept {
   if (!zygote_) return;
   loop_.forget(*zygote_);
+  // Where kills are not survived nobody may touch a channel after its worker's.
+  for (auto& worker : workers_) {
+    if (worker->channel != nullptr) loop_.stand_down(*worker->channel);
+  }
+  for (Stranger& stranger : strangers_) loop_.stand_down(*stranger.channel);
   zygote_->end();
   zygote_.reset();
+  await_dead_workers();
   for (auto& worker : workers_) {
     close_channel(*worker);
     worker->gone = true;
@@ -233,6 +244,16 @@ void PoolDispatcher::end_workers() noexcept {
   }
   const std::lock_guard lock(board_.mutex);
   std::ranges::fill(board_.pids, 0);
+}
+
+// A zygote that was killed leaves them dying, and what closes a channel may be slow while its peer lives.
+void PoolDispatcher::await_dead_workers() noexcept try {
+  constexpr std::chrono::seconds kPatience{1};
+  for (const pid_t pid : board_.pids) {
+    const Fd process(pid == 0 ? -1 : ::pidfd_open(pid, 0));
+    if (process) (void)wait({process.get()}, Deadline::after(kPatience));
+  }
+} catch (const std::exception&) {  // poll(2) fails for want of memory only; then nobody waits
 }
 
 void PoolDispatcher::close_channel(Worker& worker) noexcept {

@@ -95,6 +95,7 @@ class PoolDispatcher {
   void fail(const std::string& why);
   void abandon_all(Status status, const std::string& text);
   void end_workers() noexcept;
+  void await_dead_workers() noexcept;
   void close_channel(Worker& worker) noexcept;
 
   // pool_crew.cc: how workers come and go.
