@@ -84,6 +84,14 @@ class Plans(unittest.TestCase):
         self.assertIn(("shm_ring", "composed", "kernel"), found)
         self.assertEqual([form for name, form, _ in found if name == "tcp_socket"], ["composed"])
 
+    def test_a_manager_is_measured_in_its_form_and_by_its_strategies(self):
+        cells = [c for c in plan.make("quick", self.SEVEN).cells if c.primitive == "manager"]
+        gets = {(c.name, c.form, c.wait) for c in cells if c.workload == "dict_get_1" and c.role == "mechanism"}
+        self.assertLessEqual({("shm_ring", "composed", wait) for wait in ("adaptive", "spin", "block")}, gets)
+        self.assertEqual({form for _, form, _ in gets}, {"composed"})
+        self.assertEqual({name for name, _, _ in gets}, set(self.SEVEN))
+        self.assertEqual({c.name for c in cells if c.role == "peer"}, {"cpython", "redis"})
+
     def test_a_group_may_name_several_workloads(self):
         meets = {c.workload for c in plan.make("quick", self.SEVEN).cells if c.name == "barrier"}
         self.assertEqual(meets, {f"meet_{n}" for n in (2, 4, 8, 16, 32)})
