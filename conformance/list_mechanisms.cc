@@ -26,6 +26,7 @@ int main(int, char** arguments) {
     };
     list_forms("queues", mechanism.queues);
     list_forms("pools", mechanism.pools);
+    list_forms("managers", mechanism.managers);
     all[std::string(mechanism.name)] = std::move(row);
   }
   std::ofstream file(arguments[1]);

@@ -3,16 +3,19 @@
 usage: cpython.py WORKLOAD OBJECT FIRST SECOND BYTES CPUS
 
 WORKLOAD is exchange (FIRST producers, SECOND consumers of a Queue), round_trip, uncontended, handoff, contended, ping_pong, fan_out or
-barrier (FIRST processes), pool_apply, pool_map, pool_start or pool_stop (FIRST workers, chunks of SECOND, 0 being the default);
-OBJECT a class of multiprocessing, or ProcessPoolExecutor; CPUS two numbers with a comma, or "-" for unpinned. Says on stdout
+barrier (FIRST processes), dict_get, dict_set, dict_mixed or list_append (FIRST clients of a Manager, SECOND keys), pool_apply,
+pool_map, pool_start or pool_stop (FIRST workers, chunks of SECOND, 0 being the default); OBJECT a class of multiprocessing,
+Manager.Lock or ProcessPoolExecutor; CPUS two numbers with a comma, or "-" for unpinned. Says on stdout
 what it is, then, for each line "OPERATIONS" on stdin, what the block came to, as JSON. Only the standard library.
 """
 import concurrent.futures
 import ctypes
 import json
 import multiprocessing
+import multiprocessing.managers
 import os
 import platform
+import random
 import resource
 import select
 import signal
@@ -169,6 +172,21 @@ def timed(operations, operation):
     return {"start": start, "end": last, "latencies": latencies}
 
 
+def die_with_parent():
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def started_manager():
+    """At an abstract address, since who is killed leaves no file there."""
+    manager = multiprocessing.managers.SyncManager(f"\0crucible-peer-{os.urandom(16).hex()}", ctx=FORK)
+    manager.start(die_with_parent)
+    return manager
+
+
+KEPT = []  # or the server would let go of them
+
+
 def both(ask, answer):
     """Member 0 asks and is timed, member 1 answers."""
     def act(number, operations):
@@ -209,7 +227,7 @@ def uncontended(name, *_):
 
 def handoff(name, *_):
     """Locks go round: each process waits for the one that the other is about to give back. Semaphores: one each way."""
-    make = getattr(FORK, name)
+    make = started_manager().Lock if name == "Manager.Lock" else getattr(FORK, name)
     if "Lock" not in name:
         forth, back = make(0), make(0)
 
@@ -223,6 +241,7 @@ def handoff(name, *_):
 
         return both(ask, answer)
     locks, held = [make(), make(), make()], []
+    KEPT.append(locks)
 
     def turn(number):
         if not held:
@@ -430,8 +449,73 @@ def pool_stop(name, workers, _second, _size, cpus):
     return pool_life(name, workers, cpus, "stop")
 
 
+def shared_out(clients, operation):
+    """Clients that share the operations of a block, each timed; `operation(number)` makes a member's."""
+    mine = []
+
+    def act(number, operations):
+        if not mine:
+            mine.append(operation(number))
+        share = operations // clients + (number < operations % clients)
+        return {**timed(share, mine[0]), "share": share}
+
+    return act, clients, lambda number: 1
+
+
+def dictionary(set_each):
+    """One operation in `set_each` is a set, 0: none; values begin with the number of their key plus any multiple of the
+    number of keys."""
+    def workload(_name, clients, entries, size):
+        shared, filler = started_manager().dict(), b"x" * (size - WORD.size)
+        keys = [f"k{number:07}" for number in range(entries)]
+        KEPT.append(shared)
+        shared.update({key: WORD.pack(number) + filler for number, key in enumerate(keys)})
+
+        def member(number):
+            shared._connect()  # not by the connection that the parent has, as a child of multiprocessing does it
+            walk, turn = random.Random(number), [0]
+
+            def once():
+                place = int(walk.random() * entries)
+                turn[0] += 1
+                if set_each and turn[0] % set_each == 0:
+                    shared[keys[place]] = WORD.pack(place + entries * turn[0]) + filler
+                    return
+                value = shared[keys[place]]
+                if WORD.unpack_from(value)[0] % entries != place or value[WORD.size:] != filler:
+                    raise Wrong(f"key {place}")
+
+            return once
+
+        return shared_out(clients, member)
+
+    return workload
+
+
+def list_append(_name, clients, _second, size):
+    """Emptied now and then, at the beginning of a block."""
+    shared, item = started_manager().list(), bytes(size)
+    KEPT.append(shared)
+
+    def member(number):
+        shared._connect()
+        return lambda: shared.append(item)
+
+    act, members, second = shared_out(clients, member)
+
+    def act_on_empty(number, operations):
+        if number == 0:
+            if len(shared) > 0 and shared[-1] != item:
+                raise Wrong("the last item")
+            shared[:] = []
+        return act(number, operations)
+
+    return act_on_empty, members, second
+
+
 WORKLOADS = {make.__name__: make for make in (exchange, round_trip, uncontended, handoff, contended, ping_pong, fan_out,
-                                               barrier, pool_apply, pool_map, pool_start, pool_stop)}
+                                               barrier, list_append, pool_apply, pool_map, pool_start, pool_stop)}
+WORKLOADS.update(dict_get=dictionary(0), dict_set=dictionary(1), dict_mixed=dictionary(10))
 
 
 def main(workload, name, first, second, size, cpus):

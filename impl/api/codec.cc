@@ -1,7 +1,10 @@
 #include "api/codec.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
+#include <utility>
 
 namespace crucible {
 namespace {
@@ -43,7 +46,12 @@ msgpack::object_handle unpack_checked(ByteView bytes) {
   }
   bool referenced = false;
   const auto refer = [](msgpack::type::object_type /*type*/, std::size_t /*size*/, void* /*user*/) { return true; };
-  return msgpack::unpack(reinterpret_cast<const char*>(bytes.data()), bytes.size(), referenced, refer);
+  // The library's own first allocation is 8 KiB, which costs more than unpacking a small message.
+  auto zone = std::make_unique<msgpack::zone>(std::clamp<std::size_t>(4 * bytes.size(), 256, MSGPACK_ZONE_CHUNK_SIZE));
+  std::size_t end = 0;
+  const msgpack::object object =
+      msgpack::unpack(*zone, reinterpret_cast<const char*>(bytes.data()), bytes.size(), end, referenced, refer);
+  return {object, std::move(zone)};
 }
 
 }  // namespace crucible

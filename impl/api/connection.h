@@ -88,6 +88,10 @@ class Connection : public Waitable {
   /// there; nothing is consumed. kTimeout, kClosed, kWrongDirection.
   virtual Status wait_readable(Deadline deadline = Deadline::never()) = 0;
 
+  /// False, without a system call: a receive would most likely find nothing yet. Of a peer that died it may know
+  /// nothing. True where nothing is known. The receiving user's.
+  virtual bool has_news() noexcept { return true; }
+
   /// Need zero_copy, else kUnsupported. reserve() gives room for a message of `size` bytes in the transport's own
   /// memory, waiting as send_bytes does; commit() sends the first `size` bytes of it, at most what was reserved. Until
   /// then no other send, and nothing has happened for the peer; reserving again gives the first room up. kBadLength:

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -36,6 +37,9 @@ struct ManagerOptions {
   ManagedTypes types = {};
   std::size_t memory_bytes =
       0;  ///< address space of the server process; what goes beyond throws std::bad_alloc. 0: any
+  /// How this process waits for answers and the server, if it is started here, for requests. Nothing: the mechanism's
+  /// default, which a proxy that came in a message has, too. BadArgument unless the mechanism offers this one.
+  std::optional<WaitStrategy> wait = {};
 };
 
 /// Starts a server of objects, connects to one, or is one. Objects are made here and used by their proxies, which any
@@ -143,7 +147,8 @@ class Manager {
 struct ManagerForm {
   std::string_view name;  ///< "native", "composed"
   Capabilities capabilities;
-  /// Starts nothing. Without an address the server chooses one.
+  std::span<const WaitStrategy> waits;  ///< as Mechanism::waits
+  /// Starts nothing. Without an address the server chooses one. Throws BadArgument: what the options ask for.
   std::unique_ptr<Manager> (*make)(const std::string& address, const ManagerOptions& options);
   /// See arrived_reference() (api/object_server.h).
   Reference (*arrived)(const TravellingReference& reference);

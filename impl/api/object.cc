@@ -112,6 +112,9 @@ Object::Dict& Object::as_dict() { return get_or_throw<Dict>(value_, "dict"); }
 
 std::strong_ordering Object::operator<=>(const Object& other) const {
   if (value_.index() != other.value_.index()) return value_.index() <=> other.value_.index();
+  // What keys mostly are.
+  if (const auto* const text = std::get_if<std::string>(&value_))
+    return *text <=> *std::get_if<std::string>(&other.value_);
   return std::visit(
       [&other]<class T>(const T& mine) -> std::strong_ordering {
         const T& theirs = *std::get_if<T>(&other.value_);

@@ -60,6 +60,7 @@ constexpr QueueCarrier queue_carrier() {
   carrier.scheme = M::kScheme;
   carrier.pipe = M::kPipe;
   if constexpr (requires { M::kModestPipe; }) carrier.pipe_bytes = M::kModestPipe;
+  carrier.tells_news = requires { M::kWaits; };
   carrier.listen = [](const std::string& address, const DoorOptions& options) {
     return open_door(kBrokersDoor<M>, address, options);
   };
@@ -146,7 +147,9 @@ inline constexpr auto kManagerForms = [] {
   ManagerForm form = {};
   form.name = "composed";
   form.capabilities = ComposedManager::capabilities(M::kPipe);
+  if constexpr (requires { M::kWaits; }) form.waits = M::kWaits;
   form.make = [](const std::string& address, const ManagerOptions& options) -> std::unique_ptr<Manager> {
+    require_offered<M>(options.wait);
     return std::make_unique<ComposedManager>(kManagerCarrier<M>, address, options);
   };
   form.arrived = [](const TravellingReference& reference) {

@@ -35,6 +35,11 @@ void limit_memory(std::size_t more_bytes) {
   if (::setrlimit(RLIMIT_AS, &limit) != 0) throw_errno("setrlimit(RLIMIT_AS)");
 }
 
+Glance glance_of(const QueueCarrier& carrier, const ManagerOptions& options) {
+  if (!carrier.tells_news || options.wait == WaitStrategy::kBlock) return Glance::kNever;
+  return options.wait == WaitStrategy::kSpin ? Glance::kAlways : Glance::kWhilePaid;
+}
+
 // Memory or descriptors that ran out are somebody's failed request, and no reason to end.
 void serve_round(ManagerServer& server) noexcept {
   try {
@@ -53,7 +58,8 @@ void serve_objects(BrokerProcess::Duty& duty, const QueueCarrier& carrier, const
   bool is_told_to_end = false;
   ReadableDescriptor family(duty.family());
   ReadableDescriptor creator(duty.creator());
-  ManagerServer server(loop, *listener, id, options.types);  // its end comes before the listener's, which it waits for
+  // Its end comes before the listener's, which it waits for.
+  ManagerServer server(loop, *listener, id, options.types, glance_of(carrier, options));
   const auto hear_family = [&] {
     Bytes word;
     for (Fd descriptor; duty.hear(word, descriptor);) server.inherit(word, std::move(descriptor));
@@ -97,7 +103,7 @@ RemoteServer::Door ComposedManager::door() const {
   } else if (!door.options.authkey) {
     door.key = TravellingReference::kNone;
   }
-  door.options.pipe = {.capacity_bytes = carrier_.pipe_bytes};
+  door.options.pipe = {.capacity_bytes = carrier_.pipe_bytes, .wait = options_.wait};
   return door;
 }
 
@@ -146,7 +152,7 @@ void ComposedManager::serve_forever(const std::function<void(const std::string&)
   bool is_told_to_end = false;
   ReadableDescriptor stop(stop_->get());
   {
-    ManagerServer server(loop, *listener, random_id(), options_.types);
+    ManagerServer server(loop, *listener, random_id(), options_.types, glance_of(carrier_, options_));
     loop.watch(stop, [&] { is_told_to_end = true; });
     limit_memory(options_.memory_bytes);
     if (ready) ready(address_);

@@ -22,6 +22,7 @@ class NamespaceObject final : public ServedObject {
                                                        {"erase", &NamespaceObject::erase}};
     dispatch(*this, handlers, call);
   }
+  bool heeds_deaths() const noexcept override { return false; }
   std::string text() const override { return Object(attributes_).to_string(); }
 
  private:
@@ -55,6 +56,7 @@ class ValueObject final : public ServedObject {
         {"get", &ValueObject::get}, {"set", &ValueObject::set}, {"compare_and_set", &ValueObject::compare_and_set}};
     dispatch(*this, handlers, call);
   }
+  bool heeds_deaths() const noexcept override { return false; }
   std::string text() const override { return value_.to_string(); }
 
  private:
@@ -87,6 +89,7 @@ class ArrayObject final : public ServedObject {
                                                    {"slice", &ArrayObject::slice}};
     dispatch(*this, handlers, call);
   }
+  bool heeds_deaths() const noexcept override { return false; }
   std::string text() const override { return Object(items_).to_string(); }
 
  private:

@@ -34,6 +34,7 @@ class DictObject final : public ServedObject {
         {"next", &DictObject::next}};
     dispatch(*this, handlers, call);
   }
+  bool heeds_deaths() const noexcept override { return false; }
   std::string text() const override { return Object(items_).to_string(); }
 
  private:
@@ -167,6 +168,7 @@ class ListObject final : public ServedObject {
                                                   {"compare_and_set", &ListObject::compare_and_set}};
     dispatch(*this, handlers, call);
   }
+  bool heeds_deaths() const noexcept override { return false; }
   std::string text() const override { return Object(items_).to_string(); }
 
  private:

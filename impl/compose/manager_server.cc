@@ -28,9 +28,23 @@ constexpr auto kPatience = 2ms;
 constexpr std::size_t kMostOutgoing = std::size_t{1} << 20U;
 constexpr std::chrono::nanoseconds kTicketsLife = 1h;
 
+Status send_part(Connection& connection, std::uint8_t kind, std::uint32_t id, std::uint8_t flags, ByteView part,
+                 Deadline deadline) {
+  std::array<std::byte, manager_wire::kLongestMessage> message;
+  const std::uint64_t number =
+      kind == static_cast<std::uint8_t>(Answer::kWelcome) ? manager_wire::kVersion : std::uint64_t{0};
+  manager_wire::write_header(message.data(), kind, id, number, flags);
+  if (!part.empty()) std::memcpy(message.data() + manager_wire::kHeader, part.data(), part.size());
+  try {
+    return connection.send_bytes({message.data(), manager_wire::kHeader + part.size()}, deadline);
+  } catch (const std::exception&) {
+    return Status::kBrokenPipe;
+  }
+}
+
 }  // namespace
 
-ManagerServer::ManagerServer(EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types)
+ManagerServer::ManagerServer(EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types, Glance glance)
     : loop_(loop),
       listener_(listener),
       types_(std::move(types)),
@@ -39,7 +53,8 @@ ManagerServer::ManagerServer(EventLoop& loop, Listener& listener, const ServerId
                [this] {
                  if (!has_dead_.exchange(true) && std::this_thread::get_id() != thread_) bell_.ring();
                }),
-      root_(make_root_object(*this)) {
+      root_(make_root_object(*this)),
+      looks_{.glance = glance} {
   loop_.watch(listener_, [this] { welcome_newcomers(); });
   loop_.watch(delivered_, [this] { serve_deliveries(); });
 }
@@ -68,13 +83,19 @@ Deadline ManagerServer::next_look() const {
 }
 
 void ManagerServer::run_once() {
-  loop_.run_once(next_look());
+  if (looks_.glance != Glance::kNever) {
+    look_around();
+    tidy();  // a sleep may be long
+  }
+  loop_.run_once(looks_.glance == Glance::kAlways && !sessions_.empty() ? Deadline::immediate() : next_look());
   if (!timers_.empty()) serve_timers();
   if (!stalled_.empty()) flush_stalled();
   tidy();
 }
 
 void ManagerServer::tidy() {
+  if (!dropped_.empty())
+    std::erase_if(looks_.talkers, [](const ServerSession* session) { return session->is_dropped; });
   for (std::unique_ptr<ServerSession>& session : std::exchange(dropped_, {})) {
     undertaker_.take(std::move(session->connection));
   }
@@ -99,6 +120,8 @@ void ManagerServer::welcome_newcomers() {
 
 // A client that breaks the rules, or for whose message there is no memory, is dropped; the others go on.
 void ManagerServer::hear(ServerSession& session) {
+  session.was_heard = true;
+  if (looks_.glance != Glance::kNever && !std::exchange(session.is_talker, true)) looks_.talkers.push_back(&session);
   bool is_well = false;
   try {
     is_well = receive(session);
@@ -207,10 +230,16 @@ void ManagerServer::redeem(std::uint64_t ticket, ServerSession& session) {
 
 // --- Sending -------------------------------------------------------------------------------------------------
 
-void ManagerServer::send(ServerSession& session, std::uint8_t kind, std::uint32_t id, std::uint8_t flags, Bytes body) {
+void ManagerServer::send(ServerSession& session, std::uint8_t kind, std::uint32_t id, std::uint8_t flags,
+                         ByteView body) {
   if (session.is_dropped) return;
+  if (session.outgoing.empty() && body.size() <= manager_wire::kMostInline) {
+    const Status status = send_part(*session.connection, kind, id, flags, body, Deadline::immediate());
+    if (status == Status::kOk) return;
+    if (status != Status::kTimeout) return drop(session);
+  }
   session.outgoing_bytes += body.size();
-  session.outgoing.push_back({.kind = kind, .flags = flags, .id = id, .body = std::move(body)});
+  session.outgoing.push_back({.kind = kind, .flags = flags, .id = id, .body = Bytes(body.begin(), body.end())});
   if (session.outgoing.size() == 1) send_some(session);
   if (session.is_dropped || session.is_paused || session.outgoing_bytes <= kMostOutgoing) return;
   session.is_paused = true;
@@ -219,21 +248,13 @@ void ManagerServer::send(ServerSession& session, std::uint8_t kind, std::uint32_
 
 // As much as its transport takes at once.
 void ManagerServer::send_some(ServerSession& session, Deadline deadline) {
-  std::array<std::byte, manager_wire::kLongestMessage> message;
   while (!session.outgoing.empty()) {
     ServerSession::Outgoing& next = session.outgoing.front();
     const std::size_t size = std::min(next.body.size() - next.moved, manager_wire::kMostInline);
     const bool is_last = next.moved + size == next.body.size();
     const auto flags = static_cast<std::uint8_t>(next.flags | (is_last ? 0U : manager_wire::kContinued));
-    const std::uint64_t number =
-        next.kind == static_cast<std::uint8_t>(Answer::kWelcome) ? manager_wire::kVersion : std::uint64_t{0};
-    manager_wire::write_header(message.data(), next.kind, next.id, number, flags);
-    if (size > 0) std::memcpy(message.data() + manager_wire::kHeader, next.body.data() + next.moved, size);
-    Status status = Status::kBrokenPipe;
-    try {
-      status = session.connection->send_bytes({message.data(), manager_wire::kHeader + size}, deadline);
-    } catch (const std::exception&) {
-    }
+    const Status status = send_part(*session.connection, next.kind, next.id, flags,
+                                    ByteView(next.body).subspan(next.moved, size), deadline);
     if (status == Status::kTimeout) {
       stalled_.insert(&session);
       return;

@@ -20,6 +20,7 @@
 #include "compose/manager_wire.h"
 #include "compose/served_object.h"
 #include "compose/server_call.h"
+#include "compose/server_looks.h"
 #include "compose/undertaker.h"
 #include "compose/workers.h"
 #include "core/event_fd.h"
@@ -32,11 +33,10 @@ namespace crucible {
 /// registered types.
 class ManagerServer {
  public:
-  ManagerServer(EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types);
+  ManagerServer(EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types, Glance glance);
   ~ManagerServer();
 
-  /// One round of the loop.
-  void run_once();
+  void run_once();  ///< a round of the loop
   /// Whether a client that is not of the creator's family is connected.
   bool has_strangers() const noexcept { return strangers_ > 0; }
 
@@ -46,7 +46,6 @@ class ManagerServer {
   Workers& workers() noexcept { return workers_; }
   /// Runs `job` on the server's thread. Any thread.
   void deliver(std::function<void()> job);
-
   /// An Announcement (compose/manager_wire.h) and its line.
   void inherit(ByteView announcement, Fd line);
   /// Called before holds of a client are let go: who has announced an heir by then must have been heard.
@@ -54,13 +53,15 @@ class ManagerServer {
 
   /// A hold that belongs to no client until one redeems it.
   std::uint64_t make_ticket(std::shared_ptr<ServedObject> object);
-  /// Throws NotFound.
-  void redeem(std::uint64_t ticket, ServerSession& session);
+  void redeem(std::uint64_t ticket, ServerSession& session);  ///< throws NotFound
 
  private:
   friend class ServerCall;
   using Timers = std::multimap<std::int64_t, CallPointer>;
 
+  void look_around();
+  bool look_once();
+  void notice_deaths(const ServerSession& asking);
   void welcome_newcomers();
   void hear(ServerSession& session);
   bool receive(ServerSession& session);
@@ -73,7 +74,7 @@ class ManagerServer {
   bool change_holds(ServerSession& session, ByteView numbers, bool adds);
   void forget_heir(std::uint64_t heir);
 
-  void send(ServerSession& session, std::uint8_t kind, std::uint32_t id, std::uint8_t flags, Bytes body);
+  void send(ServerSession& session, std::uint8_t kind, std::uint32_t id, std::uint8_t flags, ByteView body);
   void send_some(ServerSession& session, Deadline deadline = Deadline::immediate());
   void flush_stalled();
   void drop(ServerSession& session);
@@ -112,7 +113,8 @@ class ManagerServer {
   std::uint64_t last_ticket_ = 0;
   std::unordered_set<ServerSession*> stalled_;  // whose transport did not take something
   int stalled_rounds_ = 0;                      // since any of them took something
-  Workers workers_;                             // ends first
+  ServerLooks looks_;
+  Workers workers_;  // ends first
 };
 
 }  // namespace crucible

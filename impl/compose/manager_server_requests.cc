@@ -68,7 +68,7 @@ bool ManagerServer::greet(ServerSession& session, const Header& header, ByteView
   session.is_stranger = (header.flags & manager_wire::kOfTheFamily) == 0;
   if (session.is_stranger) ++strangers_;
   // Who meant another server sees by the id that it was that of one that is no more.
-  send(session, static_cast<std::uint8_t>(Answer::kWelcome), header.id, 0, Bytes(id.begin(), id.end()));
+  send(session, static_cast<std::uint8_t>(Answer::kWelcome), header.id, 0, id);
   return true;
 }
 
@@ -126,6 +126,7 @@ void ManagerServer::serve(ServerSession& session, std::uint32_t id, std::uint64_
   try {
     call = std::make_shared<ServerCall>(*this, session, id, std::move(request));
     call->set_object(object == kServersOwn ? root_ : objects_.find(object));
+    if (looks_.is_looking && call->object()->heeds_deaths()) notice_deaths(session);
     const ServerScope scope(objects_);
     call->object()->serve(call);
   } catch (const EncodingError&) {
@@ -140,8 +141,7 @@ void ManagerServer::serve(ServerSession& session, std::uint32_t id, std::uint64_
 void ManagerServer::fail(ServerSession& session, std::uint32_t id, const std::exception_ptr& error,
                          const std::string& what) {
   const Encoded bytes = encode(describe_failure(error, what + " in process " + std::to_string(::getpid())));
-  send(session, static_cast<std::uint8_t>(Answer::kAnswer), id, manager_wire::kFailed,
-       Bytes(bytes.view().begin(), bytes.view().end()));
+  send(session, static_cast<std::uint8_t>(Answer::kAnswer), id, manager_wire::kFailed, bytes.view());
 }
 
 void ManagerServer::cancel(ServerSession& session, std::uint32_t id) {
@@ -200,7 +200,7 @@ void ServerCall::answer_bytes(ByteView bytes, const std::vector<std::shared_ptr<
   if (session == nullptr) return;
   server_.unpark(*session, id_);
   for (const std::shared_ptr<ServedObject>& object : granted) session->hold(object);
-  server_.send(*session, static_cast<std::uint8_t>(Answer::kAnswer), id_, 0, Bytes(bytes.begin(), bytes.end()));
+  server_.send(*session, static_cast<std::uint8_t>(Answer::kAnswer), id_, 0, bytes);
 }
 
 void ServerCall::fail(const std::exception_ptr& error) {

@@ -26,6 +26,7 @@ struct QueueCarrier {
   std::string_view scheme;
   Capabilities pipe;
   std::size_t pipe_bytes;  ///< PipeOptions::capacity_bytes of its connections
+  bool tells_news;         ///< Connection::has_news() knows
   std::unique_ptr<Listener> (*listen)(const std::string& address, const DoorOptions& options);
   std::unique_ptr<Connection> (*connect)(const std::string& address, const DoorOptions& options, Deadline deadline);
 };

@@ -111,7 +111,7 @@ Status RemoteServer::make_link(std::shared_ptr<ManagerLink>& link, ServerId& fou
     const std::lock_guard lock(mutex_);
     options = door_.options;
   }
-  options.pipe = {.capacity_bytes = carrier_.pipe_bytes};
+  options.pipe.capacity_bytes = carrier_.pipe_bytes;
   std::unique_ptr<Connection> connection = carrier_.connect(door_.address, options, deadline);
   if (connection == nullptr) return Status::kTimeout;
   link = std::make_shared<ManagerLink>(std::move(connection));

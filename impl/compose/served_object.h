@@ -54,6 +54,8 @@ class ServedObject : public std::enable_shared_from_this<ServedObject> {
   /// One that is entangled with this object (ServerCall::entangle) is gone.
   virtual void leave(std::uint64_t session);
   virtual std::string text() const;
+  /// Whether what its methods do depends on who is alive: then deaths that came before a call are noticed before it.
+  virtual bool heeds_deaths() const noexcept { return true; }
 
  private:
   friend class ObjectTable;

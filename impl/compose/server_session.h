@@ -38,6 +38,8 @@ class ServerSession {
   bool is_stranger = false;
   bool is_dropped = false;
   bool is_paused = false;  // it does not read its answers
+  bool is_talker = false;  // stands among ServerLooks::talkers
+  bool was_heard = false;  // since the last look around began
 
   bool is_coming = false;  // a request, in parts
   std::uint32_t coming_id = 0;

@@ -85,6 +85,22 @@ void EventLoop::run_once(Deadline deadline) {
   }
 }
 
+void EventLoop::serve_ended(const Waitable& object) {
+  std::array<epoll_event, 64> events;
+  const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), 0);
+  std::vector<Entry*> ended;
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<std::size_t>(i)];
+    auto* const entry = static_cast<Entry*>(event.data.ptr);
+    if ((event.events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) == 0 || entry->object == &object) continue;
+    if (entry->armed) disarm(*entry, static_cast<short>(event.events));
+    ended.push_back(entry);
+  }
+  for (Entry* const entry : ended) {
+    for (int call = 0; call < kMostCallsAtTheEnd && entry->object != nullptr; ++call) entry->on_ready();
+  }
+}
+
 void EventLoop::arm(Entry& entry) {
   pollfd slot = {.fd = -1, .events = 0, .revents = 0};
   bool ready = true;

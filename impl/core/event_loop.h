@@ -54,7 +54,10 @@ class EventLoop {
   /// Sleeps until something is ready or `deadline` has passed, and serves what is ready. Throws std::system_error and
   /// what callbacks throw, after which the loop may go on.
   void run_once(Deadline deadline = Deadline::never());
-  /// Withdraws what was announced for `object` until the next sleep, so that somebody else's callback, too, may receive.
+  /// Between two rounds: calls back for what has hung up by now, but for `object`.
+  void serve_ended(const Waitable& object);
+  /// Withdraws what was announced for `object` until the next sleep, so that somebody else's callback, too, may
+  /// receive.
   void stand_down(Waitable& object) noexcept;
   /// In a forked child, where it must not be destroyed: frees its descriptor.
   void become_copy() noexcept { epoll_.reset(); }

@@ -137,11 +137,23 @@ shm_ring::Waiting ShmRingConnection::waiting(std::atomic<std::uint32_t>& word, s
 
 // --- Waiting for many things -----------------------------------------------------------------------------------
 
+bool ShmRingConnection::has_news() noexcept {
+  const Gate::Pass pass(gate_, Gate::kReceive);
+  if (!pass || !mapped_ || begun_ || mapped_->watch.heard()) return true;
+  try {
+    Consumer::Record record = {0, Word(0)};
+    return mapped_->in.front(record);
+  } catch (const std::exception&) {  // a receive shall meet it
+    return true;
+  }
+}
+
 bool ShmRingConnection::begin_wait(pollfd& slot) {
   if (!gate_.enter(Gate::kReceive)) throw Closed("wait");
   try {
     require_mapped();
     slot.fd = socket_.get();
+    shm_ring::Waiting::tell_cpu(mapped_->own);
     slot.events = readable() ? POLLIN : 0;  // a sender's only news is that its receiver is gone
     Consumer::Record record = {0, Word(0)};
     bool ready = mapped_->watch.gone();

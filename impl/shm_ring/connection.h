@@ -68,6 +68,7 @@ class ShmRingConnection final : public Connection {
   bool writable() const noexcept override { return writable_; }
   Handle handle() const override;
   std::string_view mechanism() const noexcept override { return "shm_ring"; }
+  bool has_news() noexcept override;
   bool begin_wait(pollfd& slot) override;
   bool end_wait(short revents) override;
   int longest_sleep_ms() const noexcept override { return kLongestSleepMs; }

@@ -51,10 +51,14 @@ bool Watch::gone() {
   return true;
 }
 
-void Waiting::meet() noexcept {
+void Waiting::tell_cpu(Header::Side& own) noexcept {
   const auto cpu = static_cast<std::uint32_t>(sched_getcpu());
-  if (own_.cpu.load(std::memory_order_relaxed) != cpu) own_.cpu.store(cpu, std::memory_order_relaxed);
-  shares_cpu_ = watch_.peer().cpu.load(std::memory_order_relaxed) == cpu;
+  if (own.cpu.load(std::memory_order_relaxed) != cpu) own.cpu.store(cpu, std::memory_order_relaxed);
+}
+
+void Waiting::meet() noexcept {
+  tell_cpu(own_);
+  shares_cpu_ = watch_.peer().cpu.load(std::memory_order_relaxed) == own_.cpu.load(std::memory_order_relaxed);
 }
 
 void Waiting::yield() noexcept { sched_yield(); }

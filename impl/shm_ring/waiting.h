@@ -95,6 +95,8 @@ class Waiting {
     patience_.was_in_vain();
     return sleep(deadline, ready);
   }
+  /// Tells the peer where this thread runs.
+  static void tell_cpu(Header::Side& own) noexcept;
   /// How many looks the next wait is worth before it comes here, by what this one found out.
   int glances() const noexcept {
     if (shares_cpu_ || strategy_ == WaitStrategy::kBlock) return 1;

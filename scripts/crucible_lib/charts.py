@@ -1,8 +1,8 @@
 """The charts of a run, each from its results alone. MEASURING: the question is the title; dots on log axes."""
 from matplotlib import pyplot
 
-from . import (conformance, matrix_chart, overview_chart, pipe_cells, queue_chart, rates_chart, ratio_chart, records, style,
-               summary, sync_chart)
+from . import (conformance, manager_chart, matrix_chart, overview_chart, pipe_cells, queue_chart, rates_chart, ratio_chart,
+               records, style, summary, sync_chart)
 
 FOLDER = "charts"
 MOST_LIMITS = 3
@@ -192,6 +192,7 @@ CHARTS = (
     ("queue_scaling", "What do more producers and consumers bring a queue?", queue_chart.scaling),
     ("sync_costs", "What does it cost to take a lock, hand it over, wake somebody?", sync_chart.sync_costs),
     ("rates", "How much gets done, beside what others have?", rates_chart.rates),
+    ("manager_rates", "How many calls do managed objects answer?", manager_chart.manager_rates),
     ("ratio_to_limit", "How close does each mechanism come to its limit?", ratio_chart.ratio_to_limit),
     ("conformance", "Which promises does each mechanism keep?", matrix_chart.conformance),
 )

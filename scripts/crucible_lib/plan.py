@@ -10,7 +10,7 @@ PROFILES = SCRIPTS / "profiles.json"
 # Starting a case and letting its mechanism warm up takes this long, whatever its measuring time.
 START_S = 0.25
 # Where the table of mechanisms has the forms of a primitive.
-FORMS = {"queue": "queues", "pool": "pools"}
+FORMS = {"queue": "queues", "pool": "pools", "manager": "managers"}
 # How a mechanism waits that leaves no choice.
 NO_CHOICE = ("kernel",)
 
@@ -92,7 +92,8 @@ def _forms(group, row):
     if "forms" not in group:
         return [("native", row)]
     wanted = group["forms"]
-    forms = row.get(FORMS[group["primitive"]], {}) if row else {"native": {}}
+    only = "native" if group["primitive"] == "queue" else "composed"
+    forms = row.get(FORMS[group["primitive"]], {}) if row else {only: {}}
     return [(form, entry) for form, entry in forms.items() if wanted == "all" or form in wanted]
 
 

@@ -10,7 +10,8 @@ RESAMPLES = 4000
 
 
 # Workloads whose ratio compares rates; in all others it compares times.
-_RATES = ("one_way", "fan_", "depth_", "versus_", "workers_", "tasks_")
+_RATES = ("one_way", "fan_", "depth_", "versus_", "workers_", "tasks_", "dict_",
+          "list_")
 
 
 def lower_is_better(workload):

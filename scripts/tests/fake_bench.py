@@ -36,6 +36,14 @@ SYNC_PEERS = {**dict.fromkeys(("pthread_mutex", "pthread_mutex_robust", "boost_m
                                "cpython_lock", "cpython_rlock", "cpython_semaphore"), LOCKS),
               **dict.fromkeys(("pthread_cond", "boost_condition", "cpython_condition"), ("ping_pong",)),
               "cpython_event": WAKES, "pthread_barrier": MEETS, "cpython_barrier": MEETS}
+DICTS = tuple(f"dict_{mix}_{clients}" for mix in ("get", "set", "mixed") for clients in (1, 2, 4, 8, 16))
+PIPELINED = tuple(f"dict_{mix}_1_pipelined" for mix in ("get", "set", "mixed"))
+LISTS = ("list_append_1", "list_append_4")
+VERSUS = tuple(f"versus_{peer}_{what}" for peer in ("cpython", "redis") for what in ("get_1", "set_1", "get_2", "set_2"))
+MANAGER = (*DICTS, *PIPELINED, *LISTS, *VERSUS, "versus_redis_get_1_pipelined", "lock_handoff", "dict_get_of_10000",
+           "dict_get_of_100000", "dict_get_of_1000000")
+MANAGER_PEERS = {"cpython": (*DICTS, *LISTS, "lock_handoff"), "redis": (*DICTS, *PIPELINED, *LISTS),
+                 "private_map": ("dict_get_1", "dict_set_1", "dict_mixed_1")}
 LIMITS = {"posix_pipe": "pipe_raw", "unix_socket": "unix_raw", "tcp_socket": "tcp_raw", "boost_ipc": "boost_raw",
           "zeromq_ipc": "zmq_raw", "zeromq_tcp": "zmq_raw"}
 RING_LIMITS = {"round_trip": {"cross": "line_round_trip", "same": "futex_round_trip", "free": "yield_round_trip"},
@@ -61,6 +69,13 @@ def cases(program, sizes):
                  in pools + peers for size in sizes for placement in PLACEMENT_NS]
                 + [f"pool/{workload}/{name}/0/free/{wait}/direct/{form}/manual_time" for workload in POOL
                    for name, wait, form in pools + peers if form == "composed" or workload in ("start", "stop")])
+    if program == "manager_bench":
+        found = [(workload, name, wait, "composed") for workload in MANAGER for name, wait in series]
+        found += [(workload, name, "kernel", "native") for name, workloads in MANAGER_PEERS.items()
+                  for workload in workloads]
+        return [f"manager/{workload}/{name}/{size}/{placement}/{wait}/direct/{form}/manual_time"
+                for workload, name, wait, form in found for size in ([0] if workload == "lock_handoff" else sizes)
+                for placement in PLACEMENT_NS]
     if program == "sync_bench":
         return [f"sync/{workload}/{name}/0/{placement}/kernel/direct/native/manual_time"
                 for name, workloads in {**SYNC, **SYNC_PEERS}.items() for workload in workloads
@@ -106,7 +121,8 @@ def metrics(workload, size, per_operation, generator):
 
 
 def is_stream(workload):
-    return workload.startswith(("one_way", "fan_", "depth_", "versus_", "workers_", "tasks_"))
+    return workload.startswith(("one_way", "fan_", "depth_", "versus_", "workers_", "tasks_", "dict_",
+                                "list_"))
 
 
 def sync_limit(workload):
@@ -121,6 +137,8 @@ def limit_name(workload, name, placement, form="native"):
     if workload in POOL:
         return ("cpython" if "cpython" in workload else "cpython_executor" if "executor" in workload
                 else "own_2" if "workers" in workload else "bare_crew" if "tasks" in workload else "fork_exit_wait_3")
+    if workload.startswith(("dict_", "list_", "lock_")):
+        return "private_map" if "_of_" in workload else "own_1" if not workload.endswith("_1") else "futex_round_trip"
     if workload.startswith("versus_"):
         return workload.split("_")[1]
     if workload.endswith(("x1", "x2", "x4", "x8")):
@@ -145,6 +163,11 @@ def record(case):
             "form": form}
     if name in PEERS or name in SYNC_PEERS or name in POOL_PEERS:
         line["role"] = "peer"
+    if name in MANAGER_PEERS and primitive == "manager":
+        line["role"] = "limit" if name == "private_map" else "peer"
+        per_operation = {"cpython": 60000.0, "redis": 20000.0, "private_map": 90.0}[name]
+        return {**line, "metrics": metrics(workload, size, per_operation, random.Random(7)),
+                "blocks": {"operations": 100, "subject_ns": [100 * per_operation] * 30}}
     if workload == "memcpy":
         rate = (29e9 if name == "memcpy_hot" else 11e9) / (1 + 200 / size)
         return {**line, "role": "limit", "processes": 1, "metrics": {"bytes_per_s": rate, "samples": 4000},

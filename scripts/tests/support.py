@@ -60,6 +60,7 @@ def mechanism_row(name):
     forms = [form for form in ("native", "composed") if form == "composed" or name in natives]
     return {"scheme": name.split("_")[0], "reads_ahead": not ring, "waits": waits,
             "pools": {"composed": {"waits": waits}},
+            "managers": {"composed": {"waits": waits}},
             "queues": {form: {"waits": waits if form == "native" else []} for form in forms},
             "capabilities": {"queue": {form: {"survives_kill": (name, form) != ("posix_pipe", "native"),
                                               "total_order": True} for form in forms},
@@ -84,7 +85,8 @@ def make_tree(root, names=("posix_pipe", "unix_socket"), build_type="Release"):
     (root / "conformance" / "SPEC.md").write_text(SPEC)
     build = root / "build" / "release"
     for part, script, programs in (("bench", "fake_bench.py", ("pipe_bench", "door_bench", "process_bench",
-                                                               "queue_bench", "sync_bench", "pool_bench")),
+                                                               "queue_bench", "sync_bench", "pool_bench",
+                                                               "manager_bench")),
                                    ("conformance", "fake_suite.py", ("process_test", "pipe_test", "codec_test"))):
         (build / part).mkdir(parents=True)
         for program in programs:

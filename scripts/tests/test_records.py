@@ -219,8 +219,16 @@ class Targets(unittest.TestCase):
         self.assertEqual([self.target(**pool, workload=workload, bytes=0, wait="adaptive", placement="free")
                           for workload in ("versus_cpython_chunk_1", "workers_8", "workers_4")], ["P2", "P3", None])
 
+    def test_managers_have_targets_of_their_own(self):
+        manager = {"primitive": "manager", "name": "shm_ring", "form": "composed", "bytes": 8}
+        self.assertEqual([self.target(**manager, workload=workload, wait=wait, placement=placement)
+                          for workload, wait, placement in
+                          (("dict_get_1", "spin", "cross"), ("dict_get_1", "block", "same"),
+                           ("dict_get_1", "adaptive", "free"), ("versus_cpython_set_2", "adaptive", "free"),
+                           ("versus_redis_get_1", "adaptive", "free"))], ["M1", "M1", None, "M3", "M4"])
+
     def test_every_row_of_the_issue_is_there(self):
-        self.assertLessEqual({"R1", "R3", "R4", "T1", "T4", "T5", "K1", "K2", "K3", "K4", "B1", "B2", "Q1",
+        self.assertLessEqual({"M1", "M3", "M4", "R1", "R3", "R4", "T1", "T4", "T5", "K1", "K2", "K3", "K4", "B1", "B2", "Q1",
                               "Q3", "Q4", "Q5", "P1", "P2", "P3", "S1", "S2"},
                              {target["id"] for target in targets.load()})
 

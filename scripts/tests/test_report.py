@@ -10,9 +10,10 @@ import unittest
 import unittest.mock
 import xml.etree.ElementTree as ElementTree
 
+import fake_bench
 import support
-from crucible_lib import (charts, markdown, queue_chart, rates_chart, ratio_chart, report, results, style, summary,
-                          sync_chart, tables)
+from crucible_lib import (charts, manager_chart, markdown, queue_chart, rates_chart, ratio_chart, records, report, results,
+                          style, summary, sync_chart, tables)
 
 
 class Page(html.parser.HTMLParser):
@@ -49,6 +50,19 @@ class Charts(Example):
             header = (self.folder / "charts" / f"{stem}.png").read_bytes()[:24]
             width, height = struct.unpack(">II", header[16:])
             self.assertGreater(min(width, height), 300, stem)
+
+    def test_managers_are_drawn_beside_what_others_have(self):
+        case = "manager/{}/{}/64/free/kernel/direct/{}"
+        lines = [fake_bench.record(case.format(workload, name, form)) for workload in ("dict_get_1", "dict_mixed_4")
+                 for name, form in (("unix_socket", "composed"), ("cpython", "native"), ("redis", "native"))]
+        self.example["records"] = records.assemble(lines, [])
+        self.assertIn("manager_rates", dict(charts.draw(self.example, self.folder)))
+        canvas = manager_chart.manager_rates(self.example)
+        titles = [axis.get_title(loc="left") for row in canvas.axes for axis in row]
+        self.assertEqual(titles, ["Dict, get, 1 client", "Dict, 9 get : 1 set, 4 clients"])
+        labels = [label.get_text() for label in canvas.axes[0][0].get_yticklabels()]
+        self.assertEqual(len(labels), 3)
+        self.assertIn("redis", labels)
 
     def test_the_same_results_give_the_same_picture(self):
         charts.draw(self.example, self.folder)

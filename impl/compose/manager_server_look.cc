@@ -1,0 +1,90 @@
+// How the server looks for requests without system calls.
+#include <sched.h>
+
+#include <utility>
+
+#include "compose/manager_server.h"
+#include "compose/server_session.h"
+
+namespace crucible {
+namespace {
+
+constexpr std::int64_t kLookNs = 120'000;   // without any request: twice what waking a client on another CPU takes
+constexpr std::int64_t kRoundNs = 250'000;  // until the loop sees to the others again
+constexpr std::int64_t kYieldNs = 1000;     // longer than a yield takes when nobody else wants this CPU
+constexpr int kGlances = 128;
+constexpr unsigned kMostVainLooks = 3;
+constexpr unsigned kTryAgain = 64;  // rounds, after so many vain looks
+
+void relax() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield" ::: "memory");
+#endif
+}
+
+}  // namespace
+
+// Sleeping is announced to every client, which then has to make a system call with its request.
+void ManagerServer::look_around() {
+  std::erase_if(looks_.talkers, [](ServerSession* session) {
+    const bool stays = !session->is_dropped && session->was_heard;
+    if (!stays) session->is_talker = false;
+    return !stays;
+  });
+  if (looks_.talkers.empty()) return;
+  const bool always = looks_.glance == Glance::kAlways;
+  if (!always && looks_.in_vain >= kMostVainLooks && ++looks_.in_vain % kTryAgain != 0) return;
+  for (ServerSession* const session : looks_.talkers) {
+    session->was_heard = false;
+    if (!session->is_paused) loop_.stand_down(*session->connection);
+  }
+  const std::int64_t start = Deadline::now_ns();
+  std::int64_t heard = start;
+  bool paid = false;
+  looks_.is_looking = true;
+  for (bool ends = false; !ends;) {
+    bool found = look_once();
+    for (int glance = 1; !found && !looks_.yields_first && glance < kGlances; ++glance) {
+      relax();
+      found = look_once();
+    }
+    if (!found) {
+      const std::int64_t before = Deadline::now_ns();
+      ::sched_yield();
+      const bool others_ran = Deadline::now_ns() - before > kYieldNs;
+      found = look_once();
+      looks_.yields_first = found && others_ran;
+    }
+    const std::int64_t now = Deadline::now_ns();
+    if (found) {
+      paid = true;
+      heard = now;
+    }
+    ends = now - start > kRoundNs || now - heard > kLookNs || !stalled_.empty();
+  }
+  looks_.is_looking = false;
+  looks_.in_vain = paid ? 0 : looks_.in_vain + 1;
+}
+
+// Whether anything came. Talkers are only ever added meanwhile.
+bool ManagerServer::look_once() {
+  bool found = false;
+  for (std::size_t i = 0; i < looks_.talkers.size(); ++i) {
+    ServerSession& session = *looks_.talkers[i];
+    if (session.is_dropped || session.is_paused || !session.connection->has_news()) continue;
+    hear(session);
+    found = true;
+  }
+  return found;
+}
+
+// Who asks after a death must not be answered before it is noticed.
+void ManagerServer::notice_deaths(const ServerSession& asking) {
+  looks_.is_looking = false;
+  loop_.serve_ended(*asking.connection);
+  looks_.is_looking = true;
+}
+
+}  // namespace crucible
