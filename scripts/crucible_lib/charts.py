@@ -191,7 +191,7 @@ CHARTS = (
     ("throughput_by_size", "How much can be sent one way?", throughput_by_size),
     ("queue_scaling", "What do more producers and consumers bring a queue?", queue_chart.scaling),
     ("sync_costs", "What does it cost to take a lock, hand it over, wake somebody?", sync_chart.sync_costs),
-    ("rates", "How much gets done, beside what others have?", rates_chart.rates),
+    ("rates", "How many tasks does a pool do, beside other pools?", rates_chart.rates),
     ("manager_rates", "How many calls do managed objects answer?", manager_chart.manager_rates),
     ("ratio_to_limit", "How close does each mechanism come to its limit?", ratio_chart.ratio_to_limit),
     ("conformance", "Which promises does each mechanism keep?", matrix_chart.conformance),

@@ -23,7 +23,7 @@ def rates(results):
     columns = min(COLUMNS, len(panels))
     most = max(len(cells) for _, cells in panels)
     canvas = style.Canvas(
-        -(-len(panels) // columns), columns, (3.2, 0.3 + 0.22 * most), "How much gets done, beside what others have?",
+        -(-len(panels) // columns), columns, (3.2, 0.3 + 0.22 * most), "How many tasks does a pool do, beside other pools?",
         pipe_cells.subtitles(results, [r for r in found if r["role"] == "mechanism"], "Done per second by two workers, the median block, with its 95 % interval; "
                              "log scale, higher is better"),
         ["Grey: what else a program can use, in alternating blocks of the same run."]
