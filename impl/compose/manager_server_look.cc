@@ -35,7 +35,10 @@ void ManagerServer::look_around() {
   });
   if (looks_.talkers.empty()) return;
   const bool always = looks_.glance == Glance::kAlways;
-  if (!always && looks_.in_vain >= kMostVainLooks && ++looks_.in_vain % kTryAgain != 0) return;
+  if (!always && looks_.in_vain >= kMostVainLooks) {
+    ++looks_.in_vain;
+    if (looks_.in_vain % kTryAgain != 0) return;
+  }
   for (ServerSession* const session : looks_.talkers) {
     session->was_heard = false;
     if (!session->is_paused) loop_.stand_down(*session->connection);
