@@ -1,16 +1,16 @@
 #include "compose/pool.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <set>
+#include <map>
 #include <tuple>
 #include <utility>
 
 #include "core/fork_order.h"
+#include "core/fork_registry.h"
 #include "core/function.h"
 #include "core/process.h"
 #include "core/spawn.h"
@@ -43,30 +43,13 @@ PoolPlan plan_of(const QueueCarrier& carrier, bool looks, const PoolOptions& opt
 
 // --- The pools of this process -----------------------------------------------------------------------------------
 
-// A forked child keeps no end of a pool's channels. Lock order: this mutex, then each pool's two; no other is taken
-// with them.
-class ComposedPool::Registry {
+class ComposedPool::Registry : public ForkRegistry<Registry, ComposedPool> {
  public:
-  static Registry& get() {
-    static Registry* const registry = [] {
-      auto* created = new Registry;
-      pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-      return created;
-    }();
-    return *registry;
-  }
-  void enter(ComposedPool* pool) {
-    const std::lock_guard lock(mutex_);
-    pools_.push_back(pool);
-  }
-  // What its mechanism does at the program's end must come after the pools' own end: once it has been used.
+  // What its mechanism does at the program's end must come after the pools' own end: once it has been used, which in a
+  // forked child is another time.
   void end_before(std::string_view mechanism) {
-    const std::lock_guard lock(mutex_);
-    if (used_.insert(mechanism).second) std::atexit([] { get().end_all(); });
-  }
-  void leave(ComposedPool* pool) noexcept {
-    const std::lock_guard lock(mutex_);
-    std::erase(pools_, pool);
+    const std::lock_guard lock(mutex);
+    if (std::exchange(used_by_[mechanism], ::getpid()) != ::getpid()) std::atexit([] { get().end_all(); });
   }
 
  private:
@@ -74,8 +57,8 @@ class ComposedPool::Registry {
   void end_all() {
     std::vector<ComposedPool*> left;
     {
-      const std::lock_guard lock(mutex_);
-      left = pools_;
+      const std::lock_guard lock(mutex);
+      left = objects;
     }
     for (ComposedPool* pool : left) {
       (void)pool->terminate_pool();
@@ -83,29 +66,7 @@ class ComposedPool::Registry {
     }
   }
 
-  static void before_fork() {
-    get().mutex_.lock();
-    for (ComposedPool* pool : get().pools_) {
-      pool->board_.mutex.lock();
-      pool->dispatcher_->channels_mutex().lock();
-    }
-  }
-  static void after_fork_in_parent() {
-    for (ComposedPool* pool : get().pools_) {
-      pool->dispatcher_->channels_mutex().unlock();
-      pool->board_.mutex.unlock();
-    }
-    get().mutex_.unlock();
-  }
-  static void after_fork_in_child() {
-    after_fork_in_parent();
-    for (ComposedPool* pool : std::exchange(get().pools_, {})) pool->become_copy();
-    get().used_.clear();
-  }
-
-  std::mutex mutex_;
-  std::vector<ComposedPool*> pools_;
-  std::set<std::string_view> used_;
+  std::map<std::string_view, pid_t> used_by_;
 };
 
 void ComposedPool::register_with_forks() { Registry::get(); }
@@ -114,10 +75,23 @@ namespace {
 [[gnu::constructor(fork_order::kOwner)]] void register_with_forks() { ComposedPool::register_with_forks(); }
 }  // namespace
 
-// The threads are not there; what they were in the middle of is left as it is, but for descriptors.
-void ComposedPool::become_copy() noexcept {
+void ComposedPool::before_fork() {
+  board_.mutex.lock();
+  dispatcher_->channels_mutex().lock();
+}
+
+void ComposedPool::after_fork_in_parent() {
+  dispatcher_->channels_mutex().unlock();
+  board_.mutex.unlock();
+}
+
+// The child keeps no end of a pool's channels. The threads are not there; what they were in the middle of is left as it
+// is, but for descriptors.
+bool ComposedPool::after_fork_in_child() {
+  after_fork_in_parent();
   std::ignore = thread_.release();
   dispatcher_.release()->become_copy();
+  return false;
 }
 
 bool ComposedPool::is_mine() const noexcept { return owner_ == ::getpid(); }

@@ -46,11 +46,15 @@ class ComposedPool final : public Pool {
   static void register_with_forks();
 
  private:
+  template <class, class>
+  friend class ForkRegistry;
   class Registry;
 
   explicit ComposedPool(const PoolPlan& plan);
   bool is_mine() const noexcept;
-  void become_copy() noexcept;
+  void before_fork();
+  void after_fork_in_parent();
+  bool after_fork_in_child();
 
   const PoolPlan plan_;
   const pid_t owner_;
