@@ -89,16 +89,15 @@ void ComposedPool::after_fork_in_parent() {
 // is, but for descriptors.
 bool ComposedPool::after_fork_in_child() {
   after_fork_in_parent();
+  is_mine_ = false;
   std::ignore = thread_.release();
   dispatcher_.release()->become_copy();
   return false;
 }
 
-bool ComposedPool::is_mine() const noexcept { return owner_ == ::getpid(); }
-
 // --- Life ----------------------------------------------------------------------------------------------------------
 
-ComposedPool::ComposedPool(const PoolPlan& plan) : plan_(plan), owner_(::getpid()) {}
+ComposedPool::ComposedPool(const PoolPlan& plan) : plan_(plan) {}
 
 std::unique_ptr<ComposedPool> ComposedPool::create(const QueueCarrier& carrier, bool looks,
                                                    const PoolOptions& options) {
@@ -134,13 +133,35 @@ ComposedPool::~ComposedPool() {
 
 // --- Calls -----------------------------------------------------------------------------------------------------------
 
-Status ComposedPool::submit(std::span<PoolTask> tasks, const std::shared_ptr<PoolJob>& job) {
-  if (!is_mine()) return Status::kState;
-  std::unique_lock lock(board_.mutex);
+// The board's mutex is held. kOk: they can be taken.
+Status ComposedPool::refusal(std::span<const PoolTask> tasks) const {
   if (!board_.failure.empty()) return Status::kBroken;
   if (board_.phase != PoolBoard::Phase::kRunning) return Status::kState;
   const auto is_known = [](const PoolTask& task) { return !task.name.empty() && find_task(task.name) != nullptr; };
-  if (plan_.spawned && !std::ranges::all_of(tasks, is_known)) return Status::kBadArgument;
+  return !plan_.spawned || std::ranges::all_of(tasks, is_known) ? Status::kOk : Status::kBadArgument;
+}
+
+Status ComposedPool::perform(PoolTask& task, PoolOutcome& outcome) {
+  if (!is_mine()) return Status::kState;
+  std::shared_ptr<PoolJob> job;
+  {
+    std::unique_lock lock(board_.mutex);
+    if (const Status status = refusal({&task, 1}); status != Status::kOk) return status;
+    if (dispatcher_->perform(task, outcome, job, lock) && !job) return Status::kOk;
+  }
+  if (!job) {
+    job = std::make_shared<PoolJob>(1);
+    if (const Status status = submit({&task, 1}, job); status != Status::kOk) return status;
+  }
+  (void)job->wait_until(Deadline::never());
+  outcome = job->outcomes().front();
+  return Status::kOk;
+}
+
+Status ComposedPool::submit(std::span<PoolTask> tasks, const std::shared_ptr<PoolJob>& job) {
+  if (!is_mine()) return Status::kState;
+  std::unique_lock lock(board_.mutex);
+  if (const Status status = refusal(tasks); status != Status::kOk) return status;
   board_.unfinished.fetch_add(tasks.size(), std::memory_order_relaxed);
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     board_.inbox.push_back({.job = job, .index = i, .task = std::move(tasks[i])});

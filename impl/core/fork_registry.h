@@ -37,6 +37,9 @@ class ForkRegistry {
   std::vector<T*> objects;
 
  private:
+  friend Self;
+  ForkRegistry() = default;
+
   static void before_fork() {
     get().mutex.lock();
     for (T* const object : get().objects) object->before_fork();
