@@ -1,5 +1,6 @@
 """The sub-commands of scripts/crucible."""
 import argparse
+import functools
 import os
 import pathlib
 import platform
@@ -7,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from . import environment, interpreter, measure, plan, project, text
+from . import doctor, environment, interpreter, measure, plan, project, text
 
 STATUS = "Exit status: 0 good, 1 a clause or a measurement failed, 2 wrong usage, 3 something is not installed."
 
@@ -90,6 +91,7 @@ def make_parser():
                          help="only these, one per line")
     listing.add_argument("--build-dir", type=pathlib.Path, default=project.RELEASE_DIR, metavar="DIR",
                          help="the build to ask (default: build/release)")
+    doctor.register(functools.partial(_command, commands))
     return parser
 
 
@@ -151,6 +153,9 @@ def run_command(options):
     started = results.now()
     folder = _new_folder(options, started)
     surroundings = environment.collect(options.build_dir, options.host)
+    findings = doctor.brief(options.build_dir)
+    doctor.report_troubling(findings, sys.stderr)
+    surroundings["findings"] = [finding.record() for finding in doctor.troubling(findings)]
     print(f"{len(made.cells)} cases, about {text.seconds(made.total_s)}", file=sys.stderr)
     run = measure.Measurement(made, options.build_dir, folder).execute()
 
