@@ -1,5 +1,6 @@
 """Does this machine grant what the mechanisms, the build and the tests need? One function per subject."""
 import os
+import shutil
 
 from . import interpreter, project
 from .finding import NOTE, OK, PROBLEM, WARNING, Finding
@@ -21,7 +22,8 @@ def shared_memory(machine):
                        "need it", "sudo mount -t tmpfs -o mode=1777 tmpfs /dev/shm")
     total, free = size
     kind, options = mount or (NOT_VISIBLE, [])
-    found = f"{gib(total)}, {gib(free)} free, {kind}" + "".join(f", {word}" for word in ("ro", "noexec") if word in options)
+    telling = [kind, *(word for word in ("ro", "noexec") if word in options)]
+    found = f"{gib(total)}, {gib(free)} free, {', '.join(telling)}"
     grow = "sudo mount -o remount,size=1g /dev/shm; for a container: docker run --shm-size=1g"
     if "ro" in options or not os.access(machine.path("/dev/shm"), os.W_OK | os.X_OK):
         return Finding("/dev/shm", PROBLEM, f"{found}; not writable", "nothing can have a name in shared memory",
@@ -42,7 +44,7 @@ def pipes(machine):
     found = f"at most {gib(largest)} each; " + (
         NOT_VISIBLE if soft is None else f"{soft} pages per user" if soft else "no limit per user")
     if largest < _PIPE_BYTES:
-        return Finding("pipes", WARNING, found, "pipes of 1 MiB are refused, so those cells are unsupported",
+        return Finding("pipes", WARNING, found, "larger pipes are refused, so those cells are unsupported",
                        f"sudo sysctl fs.pipe-max-size={_PIPE_BYTES}")
     if soft and soft * os.sysconf("SC_PAGE_SIZE") < 16 * _PIPE_BYTES:
         return Finding("pipes", WARNING, found, "beyond it new pipes have one or two pages, and slow down silently "
@@ -75,18 +77,20 @@ def other_queues(machine):
 def limits(machine):
     soft = machine.limits()
     files, processes = soft["open_files"], soft["processes"]
+    if NOT_VISIBLE in soft.values():
+        yield Finding("limits", NOTE, NOT_VISIBLE, "how many descriptors and processes are allowed is unknown")
+        return
     if files.isdigit() and int(files) < _FEW_DESCRIPTORS:
         yield Finding("open files", PROBLEM if int(files) < _TOO_FEW_DESCRIPTORS else WARNING, f"at most {files}",
                       "many clients and workers need some descriptors each; cells fail with 'Too many open files'",
                       f"ulimit -n {_FEW_DESCRIPTORS}")
     else:
-        yield Finding("open files", OK if files != NOT_VISIBLE else NOTE,
-                      f"at most {files}" * (files != NOT_VISIBLE) or files)
+        yield Finding("open files", OK, f"limit: {files}")
     if processes.isdigit() and int(processes) < _FEW_PROCESSES:
         yield Finding("processes", WARNING, f"at most {processes} of this user", "pools and tests start dozens; forks "
                       "fail with 'Resource temporarily unavailable'", f"ulimit -u {_FEW_PROCESSES * 4}")
     else:
-        yield Finding("processes", OK if processes != NOT_VISIBLE else NOTE, f"at most {processes}")
+        yield Finding("processes", OK, f"limit: {processes}")
     yield Finding("locked memory", OK, f"{soft['locked_memory_bytes']} bytes; nothing here locks memory")
 
 
@@ -97,6 +101,8 @@ def cores(machine):
         return Finding("core dumps", WARNING, f"piped to {pattern[1:].split()[0]}", "every crash that a test provokes "
                        "starts that program: tests take longer and may miss their time limits",
                        "sudo sysctl kernel.core_pattern=core, as long as the tests run")
+    if NOT_VISIBLE in (pattern, allowed):
+        return Finding("core dumps", NOTE, NOT_VISIBLE, "tests that provoke crashes may write core files")
     if allowed != "0":
         return Finding("core dumps", NOTE, f"written, limit {allowed}", "tests that provoke crashes write core files",
                        "ulimit -c 0")
@@ -173,7 +179,7 @@ def packages(listing=project.SCRIPTS / "packages.txt"):
             groups.setdefault(group, []).append(package)
     wanted = [package for group in ("build", "python", "recommended") for package in groups[group]]
     listed = output("dpkg-query", "-W", "-f=${Package} ${db:Status-Status}\n", *wanted).splitlines()
-    if not listed:
+    if not shutil.which("dpkg-query"):
         return Finding("packages", NOTE, "not a Debian system", "scripts/packages.txt names what is needed")
     installed = {line.split()[0] for line in listed if line.endswith(" installed")}
     needed, useful = ([package for package in names if package not in installed]

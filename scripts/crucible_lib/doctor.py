@@ -1,7 +1,6 @@
 """Is this machine fit to measure? Every finding with why it matters to a number and what can be done about it."""
 import inspect
 import json
-import os
 import pathlib
 import sys
 import textwrap
@@ -18,8 +17,8 @@ _QUIET = (checks.cpus, checks.isolation, checks.governor, checks.turbo, checks.s
 _GRANTED = (checks_limits.shared_memory, checks_limits.pipes, checks_limits.sockets, checks_limits.other_queues,
             checks_limits.limits, checks_limits.cores, checks_limits.looking_in, checks_limits.system_calls)
 
-DESCRIPTION = f"""Looks at this machine and changes nothing: is it quiet, steady and generous enough to measure? Each finding has a
-level, why it matters to a number, and a remedy.
+DESCRIPTION = f"""Looks at this machine and changes nothing: is it quiet, steady and generous enough to measure? Each
+finding has a level, why it matters to a number, and a remedy.
 
 levels:
   problem  a number would mislead, or cells stay empty
@@ -58,22 +57,30 @@ def _left_names(machine):
                    "scripts/crucible doctor --clean")
 
 
+def _grouped(running):
+    """'pool_test (17, 18), pipe_bench (20)'."""
+    by_name = {}
+    for pid, name, _ in running:
+        by_name.setdefault(name, []).append(str(pid))
+    return ", ".join(f"{name} ({', '.join(pids)})" for name, pids in by_name.items())
+
+
 def _left_processes(machine, build_dir):
     running = leftovers.processes(machine, {project.ROOT / "build", build_dir})
-    running = [entry for entry in running if entry[0] != os.getpid()]
-    for is_orphan, what in ((True, "of a killed run"), (False, "of a run under way")):
-        found = [(pid, name) for pid, name, orphan in running if orphan == is_orphan]
-        if found:
-            pids = " ".join(str(pid) for pid, _ in found)
-            yield Finding("processes alive", WARNING, f"{what}: " + ", ".join(f"{name} ({pid})" for pid, name in found),
-                          "they take CPU from what is measured",
-                          f"kill {pids}" if is_orphan else "wait until it has ended")
-    if not running:
-        yield Finding("processes alive", OK, "no benchmark, test or helper of the library runs")
+    why = "they take CPU from what is measured"
+    # The tests kill parents on purpose: while somebody attends to any of them, an orphan may be part of a test.
+    if any(not is_orphan for _, _, is_orphan in running):
+        yield Finding("processes alive", WARNING, f"a run is under way: {_grouped(running)}", why,
+                      "wait until it has ended")
+    elif running:
+        yield Finding("processes alive", WARNING, f"left by a killed run: {_grouped(running)}", why,
+                      "look at them, then: kill " + " ".join(str(pid) for pid, _, _ in running))
+    else:
+        yield Finding("processes alive", OK, "no benchmark, test or helper of the library")
         folders = leftovers.folders(machine.path("/tmp"))
         if folders:
-            yield Finding("temporary folders", NOTE, ", ".join(map(str, folders)), "killed tests or benchmarks left "
-                          "them", f"rm -r {' '.join(map(str, folders))}")
+            shown = " ".join(map(str, folders))
+            yield Finding("temporary folders", NOTE, shown, "killed tests or benchmarks left them", f"rm -r {shown}")
 
 
 def brief(build_dir, machine=None):
@@ -90,8 +97,8 @@ def examine(build_dir, machine=None):
     machine = machine or Machine()
     found = [finding for check in _QUIET + _GRANTED for finding in _findings_of(check, machine)]
     found += _findings_of(checks.load, machine, SAMPLE_S)
-    found += [checks_limits.python(), checks_limits.packages(), checks_limits.compiler(), checks_limits.build(build_dir)]
-    found += [_left_names(machine), *_left_processes(machine, build_dir)]
+    found += [checks_limits.python(), checks_limits.packages(), checks_limits.compiler(),
+              checks_limits.build(build_dir), _left_names(machine), *_left_processes(machine, build_dir)]
     return sorted(found, key=lambda finding: -LEVELS.index(finding.level))
 
 
@@ -123,10 +130,12 @@ def _verdict(findings):
 
 def register(command):
     """Adds the sub-command by cli's `command(name, function, summary, description, epilog)`."""
-    parser = command("doctor", run, "is this machine fit to measure? what to mend, what was left over", DESCRIPTION, EPILOG)
+    parser = command("doctor", run, "is this machine fit to measure? what to mend, what was left over", DESCRIPTION,
+                     EPILOG)
     parser.add_argument("--all", action="store_true", help="show what is fine, too")
     parser.add_argument("--json", action="store_true", help="for machines: one object with fit, findings and removed")
-    parser.add_argument("--clean", action="store_true", help="remove the names in /dev/shm whose owners are dead, before looking")
+    parser.add_argument("--clean", action="store_true",
+                        help="remove the names in /dev/shm whose owners are dead, before looking")
     parser.add_argument("--build-dir", type=pathlib.Path, default=project.RELEASE_DIR, metavar="DIR",
                         help="the build whose programs count as ours (default: build/release)")
 
