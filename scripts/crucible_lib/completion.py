@@ -1,7 +1,7 @@
 """Completion of scripts/crucible in bash, made from the parser itself, so that it knows what the command knows.
 
-The function that bash loads asks `scripts/crucible completion words` at each Tab. argcomplete does likewise, but wants a
-Python program under that name; ours is a shell script, which works before any Python package is installed.
+The function that bash loads asks `scripts/crucible completion words` at each Tab. argcomplete does likewise, but wants
+a Python program under that name; ours is a shell script, which works before any Python package is installed.
 
 An argument's words are its choices; run folders for what is of the type Path; or what a callable in its attribute
 `completer` returns for the word so far, as argcomplete has it:
@@ -21,7 +21,7 @@ _crucible() {
     COMPREPLY+=("$word")
   done < <("$program" completion words "$COMP_CWORD" "${COMP_WORDS[@]:0:COMP_CWORD+1}" 2>/dev/null)
   case ${COMPREPLY[0]-} in
-    */ | *,) compopt -o nospace 2>/dev/null ;;
+    */) compopt -o nospace 2>/dev/null ;;
   esac
   return 0
 }
@@ -33,8 +33,8 @@ def register(command):
     """Adds the sub-command by cli's `command(name, function, summary, description, epilog)`."""
     parser = command(
         "completion", run, "completion for bash", "Prints a bash function that completes sub-commands, options, "
-        "profiles, mechanisms and run folders.\nIt asks this program at each Tab, so it need not be printed anew after an "
-        "update.",
+        "profiles, mechanisms and run folders.\nIt asks this program at each Tab, so it need not be printed anew after "
+        "an update.",
         "examples:\n"
         "  source <(scripts/crucible completion bash)                  for this shell\n"
         "  scripts/crucible completion bash > ~/.local/share/bash-completion/completions/crucible\n"
@@ -132,7 +132,8 @@ def listed(words):
 
 def _cells():
     mechanisms = project.mechanism_rows(project.RELEASE_DIR)
-    return [cell for profile in plan.load_profiles()["profiles"].values() for cell in plan.cells_of(profile, mechanisms)]
+    return [cell for profile in plan.load_profiles()["profiles"].values()
+            for cell in plan.cells_of(profile, mechanisms)]
 
 
 def case_parts(_):

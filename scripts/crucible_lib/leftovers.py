@@ -121,13 +121,11 @@ def folders(directory):
 
 
 def _ancestry(machine, pid):
-    """Of a process: its parent and all above it."""
-    above = []
-    while pid > 1 and pid not in above:
+    """Of a process: its parent and all above it, up to init or to what is not visible, which is 0."""
+    while pid > 1:
         fields = machine.read(f"/proc/{pid}/stat", "").rpartition(")")[2].split()
         pid = int(fields[1]) if len(fields) > 1 else 0
-        above.append(pid)
-    return above
+        yield pid
 
 
 def _what_runs(folder, build_dirs):
