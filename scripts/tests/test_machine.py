@@ -100,7 +100,8 @@ class Load(unittest.TestCase):
         root = fake_root.make(self, V1)
         watch = environment.LoadWatch(Machine(root))
         fake_root.change(root, {"proc/stat": "cpu  20 0 20 250 0 0 0 50 0 0\n", "proc/loadavg": "1.5 0 0 1/1 1\n",
-                                "sys/fs/cgroup/cpu/cpu.stat": "nr_periods 20\nnr_throttled 5\nthrottled_time 2000000000\n"})
+                                "sys/fs/cgroup/cpu/cpu.stat": "nr_periods 20\nnr_throttled 5\n"
+                                                              "throttled_time 2000000000\n"})
         self.assertEqual(watch.read(), {"steal_time": "50.00 %", "throttled": "1 of 10 periods, 0.5 s",
                                         "load_before": "0.01 0.02 0.03", "load_after": "1.5 0 0"})
 
