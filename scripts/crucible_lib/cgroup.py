@@ -27,7 +27,9 @@ class Cgroup:
 
     def _folders(self, controller, mount):
         """From the own group up to the root: the tightest limit on the way holds."""
-        path = pathlib.PurePosixPath(self._paths.get(controller, "/"))
+        if controller not in self._paths:
+            return []
+        path = pathlib.PurePosixPath(self._paths[controller])
         return [f"{mount}{folder}".rstrip("/") for folder in (path, *path.parents) if str(folder).startswith("/")]
 
     def _contents(self, controller, name):

@@ -62,7 +62,10 @@ def smt(machine):
 
 
 def hypervisor(machine):
-    if not machine.has_hypervisor_flag():
+    flag = machine.hypervisor_flag()
+    if flag == NOT_VISIBLE:
+        return Finding("virtual machine", NOTE, NOT_VISIBLE, "on one the host may take CPUs away at any time")
+    if not flag:
         return Finding("virtual machine", OK, "no sign of one")
     return Finding("virtual machine", NOTE, "yes", "the host may take CPUs away at any time (steal), and to wake a "
                    "process on another CPU takes a detour through it", "compare only with runs on the same kind of "

@@ -77,7 +77,8 @@ class Machine:
         """The CPUs that this process may use and that are online: the mask alone may name some that are not."""
         allowed = parse_cpus(self.field("/proc/self/status", "Cpus_allowed_list", ""))
         online = parse_cpus(self.read("/sys/devices/system/cpu/online", ""))
-        return [cpu for cpu in allowed if cpu in online] if online else allowed
+        usable = [cpu for cpu in allowed if cpu in online] if online else allowed
+        return usable or sorted(os.sched_getaffinity(0))
 
     def cpu_model(self):
         for key in ("model name", "Model"):
@@ -85,8 +86,10 @@ class Machine:
                 return model
         return platform.machine()
 
-    def has_hypervisor_flag(self):
-        return "hypervisor" in self.field("/proc/cpuinfo", "flags", "").split()
+    def hypervisor_flag(self):
+        """True or False; not visible on other architectures than x86."""
+        flags = self.field("/proc/cpuinfo", "flags")
+        return flags if flags == NOT_VISIBLE else "hypervisor" in flags.split()
 
     def governor(self):
         found = {self.read(f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor") for cpu in self.affinity()}
@@ -114,7 +117,7 @@ class Machine:
         return {"model": self.cpu_model(), "cpus_online": os.cpu_count(), "affinity": self.affinity(),
                 "isolated": self.isolated(), "governor": self.governor(), "turbo": self.turbo(),
                 "smt": self.read("/sys/devices/system/cpu/smt/control"),
-                "hypervisor_flag": self.has_hypervisor_flag(), "mitigations": self.mitigations()}
+                "hypervisor_flag": self.hypervisor_flag(), "mitigations": self.mitigations()}
 
     def ticks(self, cpus=None):
         """The clock ticks of each kind, as /proc/stat counts them, of these CPUs or of all; empty if not visible."""

@@ -45,6 +45,7 @@ class Checked(unittest.TestCase):
                 (checks.turbo, {CPUS + "intel_pstate/no_turbo": "0\n"}, NOTE),
                 (checks.smt, {CPUS + "smt/active": "1\n"}, NOTE),
                 (checks.hypervisor, {"proc/cpuinfo": "flags\t: fpu hypervisor\n"}, NOTE),
+                (checks.hypervisor, {"proc/cpuinfo": "Features\t: fp asimd\n"}, NOTE),
                 (checks.container, {".dockerenv": ""}, NOTE),
                 (checks.quota, {"sys/fs/cgroup/user.slice/cpu.max": "100000 100000\n"}, WARNING),
                 (checks.quota, {"sys/fs/cgroup/user.slice/cpu.max": "400000 100000\n"}, NOTE),

@@ -52,7 +52,7 @@ class Probes(unittest.TestCase):
             record = environment.collect(pathlib.Path("nowhere"), "host", Machine(folder))
             load = environment.LoadWatch(Machine(folder)).read()
         self.assertEqual(set(load.values()), {NOT_VISIBLE})
-        own = {"cpus_online", "hypervisor_flag", "model", "mitigations", "affinity", "container_or_vm"}
+        own = {"cpus_online", "model", "mitigations", "affinity", "container_or_vm"}
         for section in ("cpu", "transparent_huge_pages", "cgroup", "host_kind", "scheduling", "limits_of_a_process",
                         "ipc_limits"):
             for name, value in record[section].items():
@@ -81,6 +81,8 @@ class Groups(unittest.TestCase):
         group = self.group(V1)
         self.assertEqual((group.quota_in_words(), group.memory_limit(), group.version()), ("1.5 CPUs", None, "1 and 2"))
         self.assertEqual(group.throttling(), (10, 4, 1.5))
+        unnamed = self.group({**V1, "proc/self/cgroup": None})  # the root's are not this process's
+        self.assertEqual((unnamed.quota_in_words(), unnamed.throttling()), (NOT_VISIBLE, None))
 
     def test_throttling_between(self):
         self.assertEqual(throttled_between((10, 4, 1.5), (30, 5, 1.75)), "1 of 20 periods, 0.25 s")
