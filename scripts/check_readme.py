@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Checks that every C++ example of README.md is, to the letter, one of conformance/examples/*.cc, which tests compile
-and run, and that each of those is in README.md. Prints file:line for each fault.
+and run, that each of those is in README.md, and that what impl/README.md calls Python's classes and methods here is in
+the headers. Prints file:line for each fault.
 """
 import argparse
 import pathlib
@@ -10,6 +11,22 @@ import sys
 from crucible_lib.project import FAILED, OK, USAGE
 
 _BLOCK = re.compile(r"^```cpp\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`([^`]+)`")
+_NAME = re.compile(r"[A-Za-z_]{3,}")
+_NOT_OURS = {"ipc"}
+
+
+def strange_names(root):
+    """Of the tables' second column: the names that no header has."""
+    headers = [path.read_text(encoding="utf-8") for path in (root / "impl").glob("*/*.h")]
+    known = {name for header in headers for name in _NAME.findall(header)} | _NOT_OURS
+    lines = (root / "impl" / "README.md").read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
+        cells = line.split("|")
+        for code in _CODE.findall(cells[2]) if len(cells) > 3 else []:
+            for name in _NAME.findall(code):
+                if name not in known:
+                    yield f"impl/README.md:{number}: no header has '{name}'"
 
 
 def faults(root):
@@ -26,6 +43,8 @@ def faults(root):
     for path, text in examples.items():
         if text not in shown:
             yield f"{path.relative_to(root)}:1: README.md does not show this example"
+    if (root / "impl" / "README.md").exists():
+        yield from strange_names(root)
 
 
 def main(arguments=None):

@@ -153,6 +153,13 @@ class Readme(Tree):
         self.assertEqual(self.run_check(check_readme),
                          (1, ["conformance/examples/pipe.cc:1: README.md does not show this example"]))
 
+    def test_a_counterpart_that_no_header_has_is_found(self):
+        self.write("README.md", "```cpp", "int main() {", "}", "```")
+        self.write("impl/core/lock.h", "class Lock { void acquire(); };")
+        self.write("impl/README.md", "| Python | here | different |", "| --- | --- | --- |",
+                   "| `mp.Lock()` | `Lock`, `acquire()` | `mp.Nothing` |", "| `x` | `obtain()` | |")
+        self.assertEqual(self.run_check(check_readme), (1, ["impl/README.md:4: no header has 'obtain'"]))
+
 
 if __name__ == "__main__":
     unittest.main()
