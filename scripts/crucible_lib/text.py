@@ -64,9 +64,16 @@ def seconds(value):
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def significant(value):
+    """Three digits, with the zeros that belong to them, and none of the exponents that tables do not bear."""
+    if abs(value) >= 999.5:
+        return f"{value:,.0f}"
+    return "0" if abs(value) < 5e-5 else f"{value:#.3g}".rstrip(".") if abs(value) >= 0.1 else f"{value:.2g}"
+
+
 def ratio(entry, unit=""):
     """'1.04 [1.02, 1.07]', or the reason why there is no interval; with a unit '0.03 % [0.02, 0.05]'."""
-    median = f"{entry['median']:.3g}" + (f" {unit}" if unit else "")
+    median = significant(entry["median"]) + (f" {unit}" if unit else "")
     if entry.get("low") is None:
         return f"{median} (no interval: {entry['blocks']} blocks)"
-    return f"{median} [{entry['low']:.3g}, {entry['high']:.3g}]"
+    return f"{median} [{significant(entry['low'])}, {significant(entry['high'])}]"
