@@ -19,6 +19,7 @@ QUESTIONS = {
     "carries": "Who carries most?",
     "cpu": "What does it cost in CPU?",
     "limits": "Who reaches its limit?",
+    "peers": "Beside CPython and Redis?",
     "queues": "Which queue?",
     "pools": "Which pool?",
     "managers": "Which manager?",
@@ -29,8 +30,8 @@ QUESTIONS = {
 _MAKERS = {
     "contract": sentences_rest.contract, "answers": sentences_pipe.answers, "order": sentences_pipe.order,
     "carries": sentences_pipe.carries, "cpu": sentences_pipe.cpu, "limits": sentences_rest.limits,
-    "queues": sentences_rest.queues, "pools": sentences_rest.pools, "managers": sentences_rest.managers,
-    "locks": sentences_rest.locks, "death": sentences_rest.death,
+    "peers": sentences_rest.peers, "queues": sentences_rest.queues, "pools": sentences_rest.pools,
+    "managers": sentences_rest.managers, "locks": sentences_rest.locks, "death": sentences_rest.death,
 }
 
 

@@ -77,8 +77,12 @@ def _price(first, cells):
     if None in prices:
         return ""
     usual = [busy(cell) for cell in cells if cell.record["wait"] in SLEEPERS]
-    others = (f" (who sleeps: {min(usual):.1f} to {max(usual):.1f})" if usual and None not in usual else "")
-    return f"; meanwhile {listed(dict.fromkeys(f'{p:.1f}' for p in sorted(prices)))} CPUs are busy{others}"
+    others = f" (who sleeps: {_cpus(usual)})" if usual and None not in usual else ""
+    return f"; meanwhile {_cpus(prices)} CPUs are busy{others}"
+
+
+def _cpus(counts):
+    return " to ".join(dict.fromkeys((f"{min(counts):.1f}", f"{max(counts):.1f}")))
 
 
 def answers(results):
@@ -114,10 +118,10 @@ def order(results):
         if len(here) > 1:
             yield _leaders(pipe_cells.PLACEMENT_TITLES[place], here, noise)
             yield from _turns({f"at {text.size(size)}": cells for size, cells in here.items()}, noise,
-                              f"{pipe_cells.PLACEMENT_TITLES[place].capitalize()} the order turns with the size: ")
+                              f"Of those that sleep, {pipe_cells.PLACEMENT_TITLES[place]}, the order turns with the size: ")
     at = {pipe_cells.PLACEMENT_TITLES[p]: columns[p, SMALL] for p in ("cross", "same") if columns.get((p, SMALL))}
     if len(at) > 1:
-        yield from _turns(at, noise, f"At {text.size(SMALL)} the order turns with the placement: ")
+        yield from _turns(at, noise, f"Of those that sleep, {text.size(SMALL)}, the order turns with the placement: ")
 
 
 def _leaders(where, columns, noise):

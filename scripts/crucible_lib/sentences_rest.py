@@ -4,6 +4,10 @@ import re
 from . import conformance, deaths, intervals, pipe_cells, summary, targets, text
 from .sentences_pipe import SLEEPERS, claim, listed, who
 
+# The questions of which the first screen tells.
+QUEUE_WORDS = {"1x1": "Queue, one to one,"}
+POOL_WORDS = {"chunk_1": "Pool.map, chunk 1,"}
+MANAGER_WORDS = {"get_1": "dict.get", "set_2": "dict.set by 2 clients"}
 MOST_MISSED = 6
 PEERS = {"cpython": "CPython", "executor": "CPython's ProcessPoolExecutor", "redis": "Redis", "boost": "Boost"}
 
@@ -75,19 +79,38 @@ def _first(results, primitive, workload, size, head, verb, form, comparison):
                    [cell.record for cell in ranking.first + [ranking.behind] * bool(ranking.behind)], False)
 
 
-def _versus(results, primitive, what):
-    """Our rate over a peer's, formed in paired blocks: no noise floor is needed, the interval is the ratio's own."""
+def _paired(results, primitive):
+    """{(peer, question): valid records of our rate over that peer's}, formed in paired blocks; the highest first."""
     groups = {}
     for record in summary.measured(results, role="mechanism", primitive=primitive):
         match = re.fullmatch(r"versus_([a-z]+)_(.*)", record["workload"])
         ratio = record.get("ratio_to_limit")
         if match and ratio and ratio["low"] is not None and conformance.standing(results, record) == "passed":
-            groups.setdefault((match[1], match[2], record["bytes"], record["placement"]), []).append(record)
-    for (peer, question, _, _), found in groups.items():
-        found.sort(key=lambda r: -r["ratio_to_limit"]["median"])
+            groups.setdefault((match[1], match[2]), []).append(record)
+    return {key: sorted(found, key=lambda r: -r["ratio_to_limit"]["median"]) for key, found in groups.items()}
+
+
+def _versus(results, primitive, what):
+    """The interval is the paired ratio's own: no noise floor is needed."""
+    for (peer, question), found in _paired(results, primitive).items():
         parts = [f"{who(r)} {_share(r['ratio_to_limit'])}" for r in found]
-        yield (f"Rate over that of {PEERS.get(peer, peer)}, {what(question)}: {', '.join(parts)}.", found,
-               found[0]["ratio_to_limit"]["low"] > 1 and peer in ("cpython", "redis"))
+        yield f"Rate over that of {PEERS.get(peer, peer)}, {what(question)}: {', '.join(parts)}.", found, False
+
+
+def peers(results):
+    """One sentence per peer: the best and the worst of each primitive, so that nothing is picked."""
+    said = {}
+    for primitive, words in (("queue", QUEUE_WORDS), ("pool", POOL_WORDS), ("manager", MANAGER_WORDS)):
+        for (peer, question), found in _paired(results, primitive).items():
+            if question in words:
+                best, worst = found[0], found[-1]
+                part = f"{words[question]} {who(best)} {_share(best['ratio_to_limit'])}"
+                part += f" down to {who(worst)} {_share(worst['ratio_to_limit'])}" * (best is not worst)
+                said.setdefault(peer, []).append((part, found))
+    for peer in ("cpython", "redis"):
+        if peer in said:
+            yield (f"Rate over that of {PEERS[peer]}: {'; '.join(part for part, _ in said[peer])}.",
+                   [record for _, found in said[peer] for record in found], True)
 
 
 def _share(ratio):
