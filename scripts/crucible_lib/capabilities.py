@@ -57,7 +57,7 @@ def form_table(results, primitive):
 
 
 def _limit_words(count):
-    return "–" if count is None else "no limit" if count >= 1 << 62 else text.size(count)
+    return "–" if count is None else "no limit" if count >= 1 << 62 else text.amount(count)
 
 
 def clause_pages(results):
@@ -80,9 +80,13 @@ def _told(entry, subject, clause, verdict):
         found = [(f"{f['test']}" + _variants(f.get("variant")), f["message"]) for f in entry["failures"]
                  if f["clause"] == clause]
     else:
-        found = [(_variants(s.get("variants")).strip(" ,"), s["reason"]) for s in entry["skipped"] if s["clause"] == clause]
+        found = [(_variants(s.get("variants")).strip(" ,"), _reason(s)) for s in entry["skipped"] if s["clause"] == clause]
     return {"subject": subject, "verdict": verdict,
             "happened": found or [("", "no test of it was chosen, or it did not come that far")]}
+
+
+def _reason(skip):
+    return skip["reason"].replace("declare it", f"declare {skip['capability']}") if skip["capability"] else skip["reason"]
 
 
 def _variants(words):

@@ -36,17 +36,9 @@ def memory_table(results):
     keys = sorted({key for r in cells for key in r["metrics"] if key.startswith("memory_bytes")})
     heads = ["name", "of", *(key.removeprefix("memory_bytes_").replace("_", " ") for key in keys)]
     return heads, [summary.Row(r["name"], [summary.label(r), r["primitive"],
-                                           *(summary.shown(r["metrics"], key, bytes_words) for key in keys)],
+                                           *(summary.shown(r["metrics"], key, text.amount) for key in keys)],
                                conformance.standing(results, r) == "passed")
                    for r in sorted(cells, key=lambda r: (r["primitive"], summary.label(r)))]
-
-
-def bytes_words(value):
-    """A measured amount, which is no power of two: three digits."""
-    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if value >= scale:
-            return f"{text.significant(value / scale)} {unit}"
-    return f"{value:,.0f} B"
 
 
 def load_table(results):

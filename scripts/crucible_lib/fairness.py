@@ -5,24 +5,28 @@ _MOST_SHOWN = 3
 
 
 def sheets(results):
-    """[{primitive, workloads, common: [(key, value)], heads, rows}]; workloads with the same sheet stand together."""
+    """[{primitive, side, workloads, common: [(key, value)], heads, rows}]: what is compared, and beside it the limits;
+    workloads with the same sheet stand together."""
     facts = {}
     for record in results["records"]:
         if record.get("fairness"):
-            row = facts.setdefault((record["primitive"], record["workload"]), {}).setdefault(_name(record), {})
+            row = facts.setdefault((record["primitive"], _side(record), record["workload"]), {}).setdefault(_name(record), {})
             for key, value in record["fairness"].items():
                 row.setdefault(key, []).append(value)
     joined = {}
-    for (primitive, workload), rows in facts.items():
+    for (primitive, side, workload), rows in facts.items():
         sheet = _sheet({name: {key: _shown(key, values) for key, values in row.items()} for name, row in rows.items()})
-        joined.setdefault((primitive, repr(sheet)), (sheet, []))[1].append(workload.replace("_", " "))
-    return [{"primitive": primitive, "workloads": workloads, **sheet}
-            for (primitive, _), (sheet, workloads) in joined.items()]
+        joined.setdefault((primitive, side, repr(sheet)), (sheet, []))[1].append(workload.replace("_", " "))
+    return [{"primitive": primitive, "side": side, "workloads": workloads, **sheet}
+            for (primitive, side, _), (sheet, workloads) in sorted(joined.items())]
+
+
+def _side(record):
+    return "limits" if record["role"] == "limit" else "what is compared"
 
 
 def _name(record):
-    role = {"limit": " (limit)", "peer": " (peer)", "mechanism": ""}[record["role"]]
-    return summary.label(record) + role
+    return summary.label(record) + " (peer)" * (record["role"] == "peer")
 
 
 def _sheet(rows):
@@ -50,7 +54,7 @@ def word(value, key=""):
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and key.endswith("bytes"):
-        return text.size(value)
+        return text.amount(value)
     if isinstance(value, (int, float)):
         return f"{value:,g}" if abs(value) < 1e6 else f"{value:,.0f}"
     return str(value)

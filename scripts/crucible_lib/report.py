@@ -75,7 +75,7 @@ def _others(metrics):
 def _value(key, value):
     if key.endswith("_ns"):
         return text.nanoseconds(value)
-    return deaths.bytes_words(value) if key.startswith("memory_bytes") else text.significant(value)
+    return text.amount(value) if key.startswith("memory_bytes") else text.significant(value)
 
 
 def _no_clause(results):
@@ -85,11 +85,16 @@ def _no_clause(results):
             if failure["clause"] not in known and failure["clause"] not in entry["clauses"]]
 
 
+def _with_code(words):
+    """Of SPEC.md's text only what stands between backticks is markup."""
+    return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(markupsafe.escape(words))))
+
+
 def _template():
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(str(SCRIPTS / "crucible_lib")), autoescape=True,
                                      trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters.update(size=text.size, ns=text.nanoseconds, seconds=text.seconds, label=summary.label,
-                               significant=text.significant)
+                               significant=text.significant, code=_with_code)
     return environment.get_template("report.html.j2")
 
 
@@ -106,7 +111,7 @@ def _about_promises(results):
 
 def _about_primitives(results):
     return {"queues": tables.split(*tables.queue_table(results), fixed=3, most=7),
-            "pools": tables.split(*tables.pool_table(results), fixed=2, most=7),
+            "pools": tables.split(*tables.pool_table(results), fixed=2, most=6),
             "managers": tables.split(*tables.manager_table(results), fixed=2, most=6),
             "syncs": tables.split(*tables.sync_table(results), fixed=1, most=6),
             "doors": tables.door_table(results), "cpu": tables.cpu_table(results),

@@ -159,8 +159,7 @@ def locks(results):
     found.sort(key=lambda r: r["ratio_to_limit"]["median"])
     if found:
         parts = [f"{who(r)} {_share(r['ratio_to_limit'])}" for r in found]
-        yield (f"Taking and giving back while nobody else wants it, as a multiple of the time of a robust mutex of the C "
-               f"library: {', '.join(parts)}.", found, False)
+        yield (f"Uncontended, in times that of a robust mutex of the C library: {', '.join(parts)}.", found, False)
 
 
 def death(results):

@@ -44,11 +44,23 @@ def lines(value, prefix=""):
     """The environment as (name, value) lines."""
     for key, inner in value.items():
         name = f"{prefix}{key.replace('_', ' ')}"
-        if isinstance(inner, dict) and inner:
+        if key == "mitigations":
+            yield from _mitigations(inner)
+        elif isinstance(inner, dict) and inner:
             yield from lines(inner, name + ": ")
         elif isinstance(inner, list):
             yield name, ", ".join(map(_said, inner))
         elif inner is None:
             yield name, "unknown"
         else:
-            yield name, fairness.word(inner) if isinstance(inner, bool) else str(inner)
+            yield name, str(inner) if isinstance(inner, str) else fairness.word(inner, key)
+
+
+def _mitigations(known):
+    """By what the kernel says of them, since most are said the same of."""
+    groups = {}
+    for name, state in known.items():
+        groups.setdefault(state, []).append(name.replace("_", " "))
+    for state, names in groups.items():
+        yield f"mitigations: {', '.join(names)}" if len(names) == 1 else f"mitigations of {len(names)}", (
+            state if len(names) == 1 else f"{state}: {', '.join(names)}")

@@ -88,7 +88,7 @@ def pool_table(results):
                 for size in (64 << 10, 1 << 20)]
     columns += [("versus_cpython_chunk_1", 0, "free", "map, chunk 1: tasks/s", "tasks_per_s", text.rate),
                 ("versus_cpython_chunk_default", 0, "free", "map: tasks/s", "tasks_per_s", text.rate)]
-    columns += [(f"workers_{n}", 0, "free", f"{n} workers", None, None) for n in (1, 4, 8, 16, 32)]
+    columns += [(f"workers_{n}", 0, "free", f"{n} worker{'s' * (n > 1)}", None, None) for n in (1, 4, 8, 16, 32)]
     columns += [(f"tasks_{word}", 0, "free", words, None, None) for word, words in
                 (("10us", "tasks of 10 µs"), ("1ms", "of 1 ms"), ("mixed", "mixed"))]
     columns += [(half, 0, "free", f"{half}: p50", "latency_p50_ns", text.nanoseconds) for half in ("start", "stop")]

@@ -1,4 +1,5 @@
 """Numbers as people read and write them: sizes, durations, rates."""
+import math
 import re
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -24,6 +25,14 @@ def size(count):
         count //= 1024
         step += 1
     return f"{count} {_UNITS[step]}"
+
+
+def amount(count):
+    """Bytes that need be no power of two: '32 KiB', '512 KiB' of 524,160 bytes, '32,000 B'."""
+    if isinstance(count, int) and count and int(size(count).split()[0]) < 1024:
+        return size(count)
+    step = min(int(math.log2(count)) // 10, len(_UNITS) - 1) if count >= 1 << 16 else 0
+    return f"{significant(count / (1 << 10 * step))} {_UNITS[step]}" if step else f"{count:,.0f} B"
 
 
 def _digits(value):
