@@ -2,6 +2,8 @@
 from . import summary, text
 
 _MOST_SHOWN = 3
+# What the name of a workload says already.
+_SAID = ("messages_per_operation", "clients")
 
 
 def sheets(results):
@@ -12,13 +14,15 @@ def sheets(results):
         if record.get("fairness"):
             row = facts.setdefault((record["primitive"], _side(record), record["workload"]), {}).setdefault(_name(record), {})
             for key, value in record["fairness"].items():
+                if key in _SAID:
+                    continue
                 row.setdefault(key, []).append(value)
     joined = {}
     for (primitive, side, workload), rows in facts.items():
         sheet = _sheet({name: {key: _shown(key, values) for key, values in row.items()} for name, row in rows.items()})
         joined.setdefault((primitive, side, repr(sheet)), (sheet, []))[1].append(workload.replace("_", " "))
     return [{"primitive": primitive, "side": side, "workloads": workloads, **sheet}
-            for (primitive, side, _), (sheet, workloads) in sorted(joined.items())]
+            for (primitive, side, _), (sheet, workloads) in sorted(joined.items(), key=lambda item: item[0][1] == "limits")]
 
 
 def _side(record):

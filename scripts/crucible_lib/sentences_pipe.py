@@ -61,7 +61,7 @@ def _ranked(results, workload, place, size, verb, form, comparison):
                _records(ranking.first, [ranking.behind] if ranking.behind else []), place == "cross")
     told, ranking = ranking, intervals.rank(cells, noise)
     if len(cells) > 1 and (len(sleepers) < 2 or ranking.first != told.first):
-        yield (f"{where}, of all: {claim(ranking, verb, form, comparison)}{_price(ranking.first, cells)}.",
+        yield (f"{where}, however they wait: {claim(ranking, verb, form, comparison)}{_price(ranking.first, cells)}.",
                _records(ranking.first, [ranking.behind] if ranking.behind else []), place == "cross")
 
 
@@ -103,7 +103,7 @@ def carries(results):
         for place in ("cross", "same", "free"):
             for sentence, cells, leading in _ranked(results, "one_way", place, size, ("carries", "carry"), form,
                                                        "as much as"):
-                yield sentence, cells, leading and size == LARGE and "of all" in sentence
+                yield sentence, cells, leading and size == LARGE and "however they wait" in sentence
 
 
 def order(results):

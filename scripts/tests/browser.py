@@ -1,5 +1,6 @@
 """A headless Chromium that tests ask about a page, by the DevTools protocol over a pair of pipes."""
 import base64
+import fcntl
 import itertools
 import json
 import os
@@ -25,26 +26,23 @@ class Browser:
 
     def __init__(self, program):
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        to_browser, self._write = os.pipe()
-        self._read, from_browser = os.pipe()
+        their_read, self._write = os.pipe()
+        self._read, their_write = os.pipe()
+        # Above 10, so that neither is in the place of the other when the child gives them the numbers 3 and 4.
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (their_read, their_write)]
 
         def give_ends():
-            # Above 4 first, since one of the ends may be 3 or 4 itself.
-            high = [os.dup(end) for end in itertools.repeat(0, 8)]
-            ends = os.dup(to_browser), os.dup(from_browser)
             for number, end in zip((3, 4), ends):
                 os.dup2(end, number)
-            for end in (*high, *ends):
-                os.close(end) if end > 4 else None
         self._process = subprocess.Popen(
             [program, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe",
              # Whatever a page may want from elsewhere, nothing is asked of any name server or host.
              "--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking", "--disable-component-update",
              "--no-first-run", f"--user-data-dir={self._profile.name}", "about:blank"],
-            preexec_fn=give_ends, close_fds=False, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
-        os.close(to_browser)
-        os.close(from_browser)
+            preexec_fn=give_ends, pass_fds=(3, 4), start_new_session=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for end in (their_read, their_write, *ends):
+            os.close(end)
         self._numbers, self._buffer, self._events, self.requests = itertools.count(1), b"", [], []
         self._session = None
         target = self._ask("Target.createTarget", url="about:blank")["targetId"]
@@ -56,17 +54,16 @@ class Browser:
         return self
 
     def __exit__(self, *_):
-        os.close(self._write)
-        os.close(self._read)
+        for end in (self._write, self._read):
+            os.close(end)
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
-                os.killpg(self._process.pid, number)
+                os.killpg(self._process.pid, number)  # its own session: only what this object started
                 self._process.wait(10)
+            except ProcessLookupError:
                 break
             except subprocess.TimeoutExpired:
                 continue
-            except ProcessLookupError:
-                break
         self._process.wait()
         self._profile.cleanup()
 
