@@ -98,7 +98,9 @@ def _outward(value, up):
 
 
 def times(low, high):
-    """'5.1 to 5.6 times'."""
+    """'5.1 to 5.6 times'; who is ahead by less than a hundredth is ahead by 'up to' so much."""
+    if _outward(low, False) == "1.00":
+        return f"up to {_outward(high, True)} times"
     return f"{_outward(low, False)} to {_outward(high, True)} times"
 
 

@@ -6,6 +6,7 @@ from . import conformance, intervals, pipe_cells, summary, text
 SMALL, LARGE = 64, 1 << 20
 SLEEPERS = ("kernel", "block")
 MOST_TURNS = 3
+MOST_NAMED = 6
 
 
 def listed(names):
@@ -21,7 +22,8 @@ def who(record):
 
 
 def names(cells):
-    return listed(who(cell.record) for cell in cells)
+    shown = [who(cell.record) for cell in cells[:MOST_NAMED]]
+    return listed(shown + [f"{len(cells) - MOST_NAMED} more"] * (len(cells) > MOST_NAMED))
 
 
 def _found(results, workload, place, size):

@@ -39,7 +39,8 @@ class Browser:
              # Whatever a page may want from elsewhere, nothing is asked of any name server or host.
              "--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking", "--disable-component-update",
              "--no-first-run", f"--user-data-dir={self._profile.name}", "about:blank"],
-            preexec_fn=give_ends, pass_fds=(3, 4), start_new_session=True, stdin=subprocess.DEVNULL,
+            # Nothing else is inherited: what Python opens is close-on-exec.
+            preexec_fn=give_ends, close_fds=False, start_new_session=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for end in (their_read, their_write, *ends):
             os.close(end)
@@ -110,8 +111,9 @@ class Browser:
         while not any(event.get("method") == "Page.loadEventFired" for event in self._events):
             self._take(self._message(deadline))
 
-    def evaluate(self, expression):
-        answer = self._ask("Runtime.evaluate", expression=expression, returnByValue=True)
+    def evaluate(self, expression, wait=False):
+        answer = self._ask("Runtime.evaluate", expression=expression, returnByValue=True,
+                           awaitPromise=wait)
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"])
         return answer["result"].get("value")

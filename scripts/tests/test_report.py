@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ElementTree
 
 import fake_bench
 import support
-from crucible_lib import (charts, manager_chart, markdown, queue_chart, rates_chart, ratio_chart, records, report, results,
+from crucible_lib import (capabilities, charts, manager_chart, markdown, queue_chart, rates_chart, ratio_chart, records, report, results,
                           style, summary, sync_chart, tables)
 
 
@@ -302,23 +302,12 @@ class Summary(Example):
         self.assertTrue(all(cell.endswith("%") for row in rows for cell in row.cells[3:5]), rows)
 
     def test_capabilities_are_those_of_the_build(self):
-        heads, rows = tables.capability_table(self.example)
+        heads, rows = capabilities.capability_table(self.example)
         found = {row[0]: dict(zip(heads[1:], row[1:])) for row in rows}
         self.assertEqual(found["zero copy"]["shm_ring"], "●")
         self.assertEqual(found["zero copy"]["posix_pipe"], "–")
         self.assertEqual(found["max message bytes"]["boost_ipc"], "4 MiB")
         self.assertEqual(found["tested"]["shm_ring"], "default, named, spin, block")
-
-    def test_each_form_of_a_queue_has_its_line(self):
-        row = support.mechanism_row("shm_ring")
-        results = {"mechanisms": {"shm_ring": row},
-                   "conformance": {"shm_ring, native queue": {"variants": ["default", "spin"]}}}
-        heads, rows = tables.queue_capability_table(results)
-        self.assertEqual([line[0] for line in rows], ["shm_ring, native queue", "shm_ring, composed queue"])
-        native = dict(zip(heads, rows[0]))
-        self.assertEqual((native["one order for all producers"], native["never full"]), ("●", "–"))
-        self.assertEqual((native["waits, default first"], native["tested"]),
-                         ("adaptive, spin, block", "default, spin"))
 
     def test_a_terminal_is_not_overrun(self):
         heads, rows = summary.headline(self.example)
