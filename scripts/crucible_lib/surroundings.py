@@ -15,41 +15,52 @@ def _number(words):
 
 
 def findings(environment):
-    """Sentences; what a doctor of machines recorded as `findings` comes first, as it said it."""
-    said = [_said(finding) for finding in environment.get("findings", [])]
-    cpu, load = environment["cpu"], environment["load"]
-    if cpu.get("hypervisor_flag"):
-        said.append("It is a virtual machine: its host may take a CPU away at any time, and wakes across CPUs cost more than on hardware.")
-    stolen = _number(load["steal_time"])
+    """Sentences: what `doctor` found before the run, or, of a run without that, what its record shows; and what happened
+    during the run."""
+    said = [_examined(f) for f in environment["findings"]] if "findings" in environment else list(_seen(environment))
+    stolen = _number(environment["load"]["steal_time"])
     if stolen is not None and stolen >= STOLEN_PERCENT:
-        said.append(f"The host took {load['steal_time']} of the CPU time away during the run.")
-    before, count = _number(load["load_before"]), len(cpu["affinity"])
+        said.append(f"The host took {environment['load']['steal_time']} of the CPU time away during the run.")
+    return said
+
+
+def _examined(finding):
+    """Of a record {check, level, found, why, remedy}."""
+    why = f"; {finding['why']}" if finding.get("why") else ""
+    remedy = f". Remedy: {finding['remedy']}" if finding.get("remedy") else ""
+    return f"{finding['level'].capitalize()}, {finding['check']}: {finding['found']}{why}{remedy}"
+
+
+def _seen(environment):
+    cpu, count = environment["cpu"], len(environment["cpu"]["affinity"])
+    if cpu.get("hypervisor_flag"):
+        yield ("It is a virtual machine: its host may take a CPU away at any time, and wakes across CPUs cost more than on "
+               "hardware.")
+    before = _number(environment["load"]["load_before"])
     if before is not None and before > BUSY_SHARE * count:
-        said.append(f"The load average was {before:g} on {count} CPUs when the run began: something else, or a build just before, was at work.")
-    if cpu["governor"] not in ("performance", "not visible"):
-        said.append(f"The frequency governor is {cpu['governor']}: clocks rise and fall with the load.")
+        yield (f"The load average was {before:g} on {count} CPUs when the run began: something else, or a build just before, "
+               "was at work.")
     if cpu["governor"] == "not visible":
-        said.append("The frequency governor is not visible: whether clocks were steady is not known.")
+        yield "The frequency governor is not visible: whether clocks were steady is not known."
+    elif cpu["governor"] != "performance":
+        yield f"The frequency governor is {cpu['governor']}: clocks rise and fall with the load."
     quota = environment.get("cgroup_cpu_quota", "none")
     if quota not in ("none", "not visible"):
-        said.append(f"A control group allows {quota}: who spins uses it up, and is stopped.")
-    return list(dict.fromkeys(said))
-
-
-def _said(finding):
-    return ": ".join(str(value) for value in finding.values() if value) if isinstance(finding, dict) else str(finding)
+        yield f"A control group allows {quota}: who spins uses it up, and is stopped."
 
 
 def lines(value, prefix=""):
-    """The environment as (name, value) lines."""
+    """The environment as (name, value) lines; its findings are told of elsewhere."""
     for key, inner in value.items():
+        if key == "findings":
+            continue
         name = f"{prefix}{key.replace('_', ' ')}"
         if key == "mitigations":
             yield from _mitigations(inner)
         elif isinstance(inner, dict) and inner:
             yield from lines(inner, name + ": ")
         elif isinstance(inner, list):
-            yield name, ", ".join(map(_said, inner))
+            yield name, ", ".join(map(str, inner))
         elif inner is None:
             yield name, "unknown"
         else:
