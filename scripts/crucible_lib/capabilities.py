@@ -1,4 +1,4 @@
-"""What mechanisms declare: connections, and every form of queue, pool and manager; and the clauses that were not passed."""
+"""What mechanisms declare, of connections and of every form of the rest; the clauses that were not passed."""
 from . import conformance, summary, text
 
 _CAPABILITY_WORDS = {
@@ -29,7 +29,8 @@ def capability_table(results):
 
 
 # What can be said of each beside what any form of it declares; the rest of the capabilities is about connections.
-_OF = {"queue": ("unbounded", "outlives_sender", "total_order", "survives_kill"), "pool": ("survives_kill", "unbounded"),
+_OF = {"queue": ("unbounded", "outlives_sender", "total_order", "survives_kill"),
+       "pool": ("survives_kill", "unbounded"),
        "manager": ("survives_kill", "cross_host")}
 _OTHER_WORDS = {("queue", "outlives_sender"): "what was put outlives its producer",
                 ("queue", "total_order"): "one order for all producers"}
@@ -38,9 +39,10 @@ _LIMITS = {"queue": ("max_message_bytes", "storage_bytes"), "pool": ("max_messag
 
 
 def form_table(results, primitive):
-    """(heads, rows): a line per mechanism and form of its queue, pool or manager: what it declares, how it was tested."""
+    """(heads, rows): a line per mechanism and form of one primitive: what it declares, how it was tested."""
     lines = [(name, form, entry, row["capabilities"].get(primitive, {}).get(form, {}))
-             for name, row in results.get("mechanisms", {}).items() for form, entry in row.get(primitive + "s", {}).items()]
+             for name, row in results.get("mechanisms", {}).items()
+             for form, entry in row.get(primitive + "s", {}).items()]
     flags = [*_OF[primitive], *sorted({key for _, _, _, declared in lines for key, value in declared.items()
                                        if value is True} - set(_OF[primitive]))]
     heads = [primitive, "form", *(_OTHER_WORDS.get((primitive, key), _CAPABILITY_WORDS.get(key, key.replace("_", " ")))
@@ -80,13 +82,15 @@ def _told(entry, subject, clause, verdict):
         found = [(f"{f['test']}" + _variants(f.get("variant")), f["message"]) for f in entry["failures"]
                  if f["clause"] == clause]
     else:
-        found = [(_variants(s.get("variants")).strip(" ,"), _reason(s)) for s in entry["skipped"] if s["clause"] == clause]
+        found = [(_variants(s.get("variants")).strip(" ,"), _reason(s)) for s in entry["skipped"]
+                 if s["clause"] == clause]
     return {"subject": subject, "verdict": verdict,
             "happened": found or [("", "no test of it was chosen, or it did not come that far")]}
 
 
 def _reason(skip):
-    return skip["reason"].replace("declare it", f"declare {skip['capability']}") if skip["capability"] else skip["reason"]
+    capability = skip["capability"]
+    return skip["reason"].replace("declare it", f"declare {capability}") if capability else skip["reason"]
 
 
 def _variants(words):

@@ -1,4 +1,4 @@
-"""What the death of a peer does on each mechanism; what a connection, a queue, a worker weighs; how much load it bears."""
+"""What a peer's death does on each mechanism; what a connection, a queue, a worker weighs; how much load it bears."""
 from . import conformance, summary, text
 
 _WORDS = {True: "yes", False: "no", None: "–"}
@@ -9,7 +9,7 @@ def measured(results):
 
 
 def death_table(results):
-    """(heads, rows): per mechanism what happens when its sender is killed, beside what it declares; empty if not measured."""
+    """(heads, rows): what happens when a sender is killed, beside what is declared; empty if not measured."""
     heads = ["mechanism", "waits", "kills", "noticed after: p50", "max", "sent", "received after the death", "lost",
              "left behind", "declared: sent outlives its sender", "any process may be killed"]
     rows = []
@@ -42,7 +42,7 @@ def memory_table(results):
 
 
 def load_table(results):
-    """(heads, rows): the highest rate that each sustains by a schedule, and its latency there; empty if not measured."""
+    """(heads, rows): the highest rate that each sustains by a schedule, its latency there; empty if not measured."""
     cells = [r for r in summary.measured(results, workload="load") if r["role"] == "mechanism"
              and "sustainable_per_s" in r["metrics"]]
     heads = ["mechanism", "waits", "placement", "size", "sustained", "latency there: p50", "p99"]

@@ -12,17 +12,18 @@ def sheets(results):
     facts = {}
     for record in results["records"]:
         if record.get("fairness"):
-            row = facts.setdefault((record["primitive"], _side(record), record["workload"]), {}).setdefault(_name(record), {})
-            for key, value in record["fairness"].items():
-                if key in _SAID:
-                    continue
-                row.setdefault(key, []).append(value)
+            key = record["primitive"], _side(record), record["workload"]
+            row = facts.setdefault(key, {}).setdefault(_name(record), {})
+            for fact, value in record["fairness"].items():
+                if fact not in _SAID:
+                    row.setdefault(fact, []).append(value)
     joined = {}
     for (primitive, side, workload), rows in facts.items():
         sheet = _sheet({name: {key: _shown(key, values) for key, values in row.items()} for name, row in rows.items()})
         joined.setdefault((primitive, side, repr(sheet)), (sheet, []))[1].append(workload.replace("_", " "))
-    return [{"primitive": primitive, "side": side, "workloads": workloads, **sheet}
-            for (primitive, side, _), (sheet, workloads) in sorted(joined.items(), key=lambda item: item[0][1] == "limits")]
+    found = [{"primitive": primitive, "side": side, "workloads": workloads, **sheet}
+             for (primitive, side, _), (sheet, workloads) in joined.items()]
+    return sorted(found, key=lambda sheet: sheet["side"] == "limits")
 
 
 def _side(record):

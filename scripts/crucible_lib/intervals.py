@@ -1,4 +1,5 @@
 """What may be said of two cells: intervals, the noise floor, who is clearly ahead and who cannot be told apart."""
+import itertools
 import math
 import statistics
 import typing
@@ -18,8 +19,10 @@ class Estimate(typing.NamedTuple):
 
 
 class Ranking(typing.NamedTuple):
-    """`first` cannot be told apart from its fastest member; `behind` is the next that all of them clearly beat."""
+    """`first` cannot be told apart from its fastest member, and not from one another if they are `level`; `behind` is
+    the next that all of them clearly beat."""
     first: list
+    level: bool
     behind: Estimate
     factor: tuple
 
@@ -45,7 +48,7 @@ def believed(results, found):
 
 
 def _repeated(results):
-    """[(workload, highest over lowest time - 1)] of raw code that a run measured several times, beside different subjects."""
+    """[(workload, highest over lowest time - 1)] of raw code that a run measured beside several subjects."""
     groups = {}
     for record in results["records"]:
         # What is called own_... is another figure of the subject itself, and so another for each.
@@ -63,8 +66,8 @@ def floor(results, metric, workload):
     if not spreads:
         return ASSUMED_FLOOR, "assumed: this run measured nothing twice"
     of = "of this workload " if own else ""
-    return statistics.median(spreads), (f"{metric} of raw code {of}that this run measured several times, {len(spreads)} "
-                                        "codes: highest over lowest, the median of them")
+    return statistics.median(spreads), (f"{metric} of raw code {of}that this run measured several times, "
+                                        f"{len(spreads)} codes: highest over lowest, the median of them")
 
 
 def factor(ahead, behind, noise):
@@ -81,11 +84,12 @@ def rank(estimates, noise):
     if not estimates:
         return None
     first = [cell for cell in estimates if not clearly(estimates[0], cell, noise)]
+    level = not any(clearly(one, other, noise) for one, other in itertools.permutations(first, 2))
     for cell in estimates:
         if cell not in first and all(clearly(member, cell, noise) for member in first):
             apart = [factor(member, cell, noise) for member in first]
-            return Ranking(first, cell, (min(low for low, _ in apart), max(high for _, high in apart)))
-    return Ranking(first, None, None)
+            return Ranking(first, level, cell, (min(low for low, _ in apart), max(high for _, high in apart)))
+    return Ranking(first, level, None, None)
 
 
 def _outward(value, up):

@@ -32,9 +32,10 @@ def _cells(made):
 
 def _notices(results):
     run, env = results["run"], results["environment"]
-    return [words for words, holds in ((run.get("example", ""), "example" in run),
-                                       ("This run was interrupted: what it did not reach was not measured.", run["interrupted"]),
-                                       (f"The sources had changes beyond commit {env['commit']}.", env["dirty"])) if holds]
+    notices = ((run.get("example", ""), "example" in run),
+               ("This run was interrupted: what it did not reach was not measured.", run["interrupted"]),
+               (f"The sources had changes beyond commit {env['commit']}.", env["dirty"]))
+    return [words for words, holds in notices if holds]
 
 
 def _findings(results):
@@ -54,7 +55,8 @@ def _matrix(results):
         if concerned == {"passed"}:
             passed += 1
         elif concerned & {"failed", "skipped", "not run"}:
-            marks.append([clause["id"], clause["level"] + (f" ({clause['capability']})" if clause.get("capability") else ""),
+            needs = f" ({clause['capability']})" if clause.get("capability") else ""
+            marks.append([clause["id"], clause["level"] + needs,
                           *(summary.VERDICT_MARK.get(verdict, "") for verdict in verdicts)])
     legend = ", ".join(f"{summary.VERDICT_MARK[v]} {meaning}" for v, meaning in summary.VERDICT_MEANING.items())
     shown = [i for i in range(len(subjects)) if any(row[2 + i] for row in marks)]
@@ -67,7 +69,8 @@ def _failures(results):
     lines = []
     for subject, entry in results["conformance"].items():
         if entry["failed"]:
-            lines.append(f"- **✗ {subject}** failed {', '.join(conformance.failed_clauses(entry))}: its figures are not valid")
+            clauses = ", ".join(conformance.failed_clauses(entry))
+            lines.append(f"- **✗ {subject}** failed {clauses}: its figures are not valid")
     return "\n".join(lines)
 
 
@@ -79,9 +82,11 @@ def _folds(results):
     yield f"Targets ({len(target_rows)})", table(target_heads, target_rows) if target_rows else ""
     yield "Conformance: clauses that not all passed", _matrix(results) if results["conformance"] else ""
     yield "Capabilities", _capabilities(results)
-    for title, made in (("Queues", tables.queue_table), ("Pools", tables.pool_table), ("Managers", tables.manager_table),
+    for title, made in (("Queues", tables.queue_table), ("Pools", tables.pool_table),
+                        ("Managers", tables.manager_table),
                         ("Locks", tables.sync_table), ("Named doors", tables.door_table),
-                        ("CPU of who waits", tables.cpu_table), ("Load", deaths.load_table), ("Memory", deaths.memory_table)):
+                        ("CPU of who waits", tables.cpu_table), ("Load", deaths.load_table),
+                        ("Memory", deaths.memory_table)):
         yield title, _cells(made(results))
     yield "Environment", table(["what", "value"], surroundings.lines(results["environment"]))
 
@@ -92,18 +97,20 @@ def _capabilities(results):
 
 
 def render(results, drawn=()):
-    """summary.md: the headline and what follows from it in the open, the tables folded, as many as a comment holds. `drawn` are
-    the charts beside it."""
+    """summary.md: the headline and what follows from it in the open, the tables folded, as many as a comment holds.
+    `drawn` are the charts beside it."""
     heads, rows = summary.headline(results)
     leading, _ = _findings(results)
-    parts = [f"## Which IPC mechanism holds its contract here, and what does it cost?\n\n{_text(summary.machine(results))}.\n",
+    parts = ["## Which IPC mechanism holds its contract here, and what does it cost?",
+             _text(summary.machine(results)) + ".",
              *(f"> **{_text(words)}**\n" for words in _notices(results)), _failures(results), leading,
              table(heads, [row.cells for row in rows]) if rows else "No mechanism was measured."]
     if any(not row.valid for row in rows):
         parts.append("Rows marked FAILED or not checked have no valid numbers.")
     if (death := _cells(deaths.death_table(results))):
         parts.append(f"**What a peer's death does**\n\n{death}")
-    links = ["the whole [report](report.html)", *(f"[{caption}]({charts.FOLDER}/{stem}.svg)" for stem, caption in drawn)]
+    links = ["the whole [report](report.html)",
+             *(f"[{caption}]({charts.FOLDER}/{stem}.svg)" for stem, caption in drawn)]
     parts.append("Beside this: " + " · ".join(links))
     size, left_out = len("\n\n".join(parts).encode()), []
     for title, body in _folds(results):

@@ -4,8 +4,8 @@ import re
 import jinja2
 import markupsafe
 
-from . import (capabilities, charts, conformance, deaths, fairness, intervals, sentences, style, summary, surroundings, tables,
-               targets, text)
+from . import (capabilities, charts, conformance, deaths, fairness, intervals, sentences, style, summary, surroundings,
+               tables, targets, text)
 from .project import SCRIPTS
 
 FILE = "report.html"

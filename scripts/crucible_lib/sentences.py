@@ -1,4 +1,4 @@
-"""What a run says, in sentences: each follows from cells of results.json, and claims no more than their intervals do."""
+"""What a run says, in sentences: each follows from cells of results.json and claims no more than their intervals."""
 import typing
 
 from . import conformance, intervals, sentences_pipe, sentences_rest
@@ -48,20 +48,24 @@ def by_question(found):
 
 
 def _trust(results):
-    yield ("A claim above clears both 95 % intervals and the noise floor. A range such as “5.1 to 5.6 times” reaches from "
-           "their one far end to the other, widened by how far two figures of one thing are apart here.", [], False)
+    yield ("A claim above clears both 95 % intervals and the noise floor. A range such as “5.1 to 5.6 times” "
+           "reaches from their one far end to the other, widened by how far two figures of one thing are apart here.", [], False)
     for workload, words in (("round_trip", "round trips"), ("one_way", "streams of pipes")):
         cells = [r for r in results["records"] if r["primitive"] == "pipe" and r["workload"] == workload
                  and r["role"] == "mechanism" and "metrics" in r]
         if cells:
             relative, source = intervals.floor(results, "ns_per_operation", workload)
             yield f"The noise floor of {words} is {100 * relative:.0f} % ({source}).", [], False
+    yield from _without_interval(results)
+
+
+def _without_interval(results):
     checked = [r for r in results["records"] if r["role"] == "mechanism" and "metrics" in r
                and conformance.standing(results, r) == "passed" and "ns_per_operation" in r]
     short = [r for r in checked if r["ns_per_operation"]["low"] is None]
     if short:
-        yield (f"{len(short)} of {len(checked)} valid cells have no interval (fewer than 20 blocks): nothing is claimed of "
-               "them.", short, not any(intervals.estimate(r) for r in checked))
+        yield (f"{len(short)} of {len(checked)} valid cells have no interval (fewer than 20 blocks): nothing is "
+               "claimed of them.", short, not any(intervals.estimate(r) for r in checked))
 
 
 def figure(record):

@@ -42,7 +42,9 @@ def claim(ranking, verb, form, comparison):
     `verb` is (of one, of many)."""
     alone = len(ranking.first) == 1
     one, many = verb
-    words = names(ranking.first) + (f" {one} " if alone else f" cannot be told apart; they {many} ") + form(ranking.first)
+    level = "{} cannot be told apart; they {} " if ranking.level else "any of {} may be first; they {} "
+    words = f"{names(ranking.first)} {one} " if alone else level.format(names(ranking.first), many)
+    words += form(ranking.first)
     if ranking.behind:
         others = "" if alone else " all"
         words += f",{others} {intervals.times(*ranking.factor)} {comparison} {who(ranking.behind.record)}"
@@ -120,7 +122,8 @@ def order(results):
         if len(here) > 1:
             yield _leaders(pipe_cells.PLACEMENT_TITLES[place], here, noise)
             yield from _turns({f"at {text.size(size)}": cells for size, cells in here.items()}, noise,
-                              f"Of those that sleep, {pipe_cells.PLACEMENT_TITLES[place]}, the order turns with the size: ")
+                              f"Of those that sleep, {pipe_cells.PLACEMENT_TITLES[place]}, the order turns with the "
+                              "size: ")
     at = {pipe_cells.PLACEMENT_TITLES[p]: columns[p, SMALL] for p in ("cross", "same") if columns.get((p, SMALL))}
     if len(at) > 1:
         yield from _turns(at, noise, f"Of those that sleep, {text.size(SMALL)}, the order turns with the placement: ")

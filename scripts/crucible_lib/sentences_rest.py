@@ -17,8 +17,13 @@ def contract(results):
     named = {name: entry for name, entry in results["conformance"].items() if entry["must_total"]}
     failed = {name: entry for name, entry in results["conformance"].items() if entry["failed"]}
     for name, entry in failed.items():
-        yield (f"{name} failed {', '.join(conformance.failed_clauses(entry))}: none of its figures is ranked anywhere in "
-               "this report.", [], True)
+        yield (f"{name} failed {', '.join(conformance.failed_clauses(entry))}: none of its figures is ranked anywhere "
+               "in this report.", [], True)
+    unchecked = sorted({r["name"] for r in summary.measured(results, role="mechanism")
+                        if conformance.standing(results, r) == "unchecked"})
+    if named and unchecked:
+        yield (f"Of {listed(unchecked)} something was not checked: the figures that depend on it are not ranked.", [],
+               True)
     if not named:
         yield "Conformance was not checked in this run: no figure of it can be believed yet.", [], True
         return
@@ -28,7 +33,8 @@ def contract(results):
     whom = "All" if not failed else "The other"
     tail = f"; not run: {', '.join(missing) if len(missing) <= 6 else f'{len(missing)} clauses'}" if missing else ""
     if kept:
-        yield f"{whom} {len(kept)} subjects of the suite kept every MUST clause that was run ({passed} of {total}{tail}).", [], True
+        yield (f"{whom} {len(kept)} subjects of the suite kept every MUST clause that was run ({passed} of "
+               f"{total}{tail}).", [], True)
 
 
 def limits(results):
@@ -155,7 +161,8 @@ def managers(results):
 
 def locks(results):
     found = [r for r in summary.measured(results, primitive="sync", workload="uncontended") if r["role"] != "limit"
-             and conformance.standing(results, r) == "passed" and (r.get("ratio_to_limit") or {}).get("low") is not None]
+             and conformance.standing(results, r) == "passed"
+             and (r.get("ratio_to_limit") or {}).get("low") is not None]
     found.sort(key=lambda r: r["ratio_to_limit"]["median"])
     if found:
         parts = [f"{who(r)} {_share(r['ratio_to_limit'])}" for r in found]
@@ -168,15 +175,17 @@ def death(results):
     left = [r for r in cells if r["metrics"].get("left_over", 0) > 0]
     if not cells:
         return
+    kills = sum(r["metrics"].get("samples", 0) for r in cells)
     slowest = max(cells, key=lambda r: r["metrics"].get("notice_max_ns", 0))
     if "notice_max_ns" in slowest["metrics"]:
-        yield (f"The end of a killed peer was noticed within {text.nanoseconds(slowest['metrics']['notice_max_ns'])} at "
-               f"worst ({who(slowest)}).", cells, True)
-    kills = sum(r["metrics"].get("samples", 0) for r in cells)
+        worst = text.nanoseconds(slowest["metrics"]["notice_max_ns"])
+        yield (f"The end of a killed peer was noticed within {worst} at worst ({who(slowest)}), in {kills:,} kills.",
+               cells, True)
     if lossy:
         each = [f"{who(r)} {r['metrics']['lost']:,.0f} of {r['metrics']['sent']:,.0f}" if "sent" in r["metrics"]
                 else f"{who(r)} {r['metrics']['lost']:,.0f}" for r in lossy]
-        yield f"Messages that send() had returned for and that a SIGKILL of their sender lost: {', '.join(each)}.", lossy, True
+        yield (f"Messages that send() had returned for and that a SIGKILL of their sender lost: {', '.join(each)}.",
+               lossy, True)
     elif any("lost" in r["metrics"] for r in cells):
         yield f"No message that send() had returned for was lost in {kills:,} kills.", cells, False
     if left:

@@ -15,8 +15,8 @@ def _number(words):
 
 
 def findings(environment):
-    """Sentences: what `doctor` found before the run, or, of a run without that, what its record shows; and what happened
-    during the run."""
+    """Sentences: what `doctor` found before the run, or, of a run without that, what its record shows; and what
+    happened during the run."""
     said = [_examined(f) for f in environment["findings"]] if "findings" in environment else list(_seen(environment))
     stolen = _number(environment["load"]["steal_time"])
     if stolen is not None and stolen >= STOLEN_PERCENT:
@@ -34,12 +34,12 @@ def _examined(finding):
 def _seen(environment):
     cpu, count = environment["cpu"], len(environment["cpu"]["affinity"])
     if cpu.get("hypervisor_flag"):
-        yield ("It is a virtual machine: its host may take a CPU away at any time, and wakes across CPUs cost more than on "
-               "hardware.")
+        yield ("It is a virtual machine: its host may take a CPU away at any time, and wakes across CPUs cost "
+               "more than on hardware.")
     before = _number(environment["load"]["load_before"])
     if before is not None and before > BUSY_SHARE * count:
-        yield (f"The load average was {before:g} on {count} CPUs when the run began: something else, or a build just before, "
-               "was at work.")
+        yield (f"The load average was {before:g} on {count} CPUs when the run began: something else, or a build just "
+               "before, was at work.")
     if cpu["governor"] == "not visible":
         yield "The frequency governor is not visible: whether clocks were steady is not known."
     elif cpu["governor"] != "performance":

@@ -41,8 +41,8 @@ def door_table(results):
 
 
 def queue_table(results):
-    """(heads, rows): what a queue does per mechanism, form and strategy; empty if not measured. In brackets the share of
-    its limit's rate, or the multiple of its time."""
+    """(heads, rows): what a queue does per mechanism, form and strategy; empty if not measured. In brackets the share
+    of its limit's rate, or the multiple of its time."""
     cells = [r for r in summary.measured(results, role="mechanism", primitive="queue")]
     place = next((p for p in ("free", "cross", "same") if any(r["placement"] == p for r in cells)), None)
     columns = (("one_way_1x1", 64, "1×1: messages/s", "messages_per_s", text.rate),
@@ -79,8 +79,8 @@ def queue_table(results):
 
 
 def pool_table(results):
-    """(heads, rows): what a pool does per mechanism and strategy, beside CPython's; empty if not measured. In brackets the
-    ratio to the limit."""
+    """(heads, rows): what a pool does per mechanism and strategy, beside CPython's; empty if not measured. In brackets
+    the ratio to the limit."""
     cells = [r for r in summary.measured(results, primitive="pool") if r["role"] != "limit"]
     columns = [("apply", 8, place, f"apply 8 B, {place}: p50", "latency_p50_ns", text.nanoseconds)
                for place in ("cross", "same", "free")]

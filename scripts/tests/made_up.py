@@ -33,8 +33,8 @@ def results(records, **conformance):
     """A document in which every mechanism that is not named otherwise kept its promises."""
     kept = {r["name"]: KEPT for r in records if r["role"] == "mechanism"}
     return {"schema": 1,
-            "run": {"profile": "quick", "started": "2000-01-01T00:00:00Z", "elapsed_s": 1, "planned_s": 1, "interrupted": False,
-                    "options": {}, "gtest_filter": "*"},
+            "run": {"profile": "quick", "started": "2000-01-01T00:00:00Z", "elapsed_s": 1, "planned_s": 1,
+                    "interrupted": False, "options": {}, "gtest_filter": "*"},
             "environment": {"host": "made-up", "commit": "0" * 12, "dirty": False, "kernel": "6.1",
                             "cpu": {"model": "none", "affinity": [0, 1], "governor": "performance", "mitigations": {}},
                             "build": {"type": "Release", "compiler": "c++", "flags": "-O3"},

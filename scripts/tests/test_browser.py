@@ -48,9 +48,9 @@ class InABrowser(unittest.TestCase):
         seen = {}
         for dark in (False, True):
             self.browser.open(self.page, dark=dark)
-            channels = self.browser.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
-            ink = self.browser.evaluate("getComputedStyle(document.body).color.match(/\\d+/g).map(Number)")
-            seen[dark] = sum(channels) / 3, sum(ink) / 3
+            seen[dark] = [self.browser.evaluate(f"getComputedStyle(document.body).{what}.match(/\\d+/g)"
+                                                ".reduce((sum, value) => sum + Number(value) / 3, 0)")
+                          for what in ("backgroundColor", "color")]
         self.assertGreater(seen[False][0], 200)
         self.assertLess(seen[True][0], 60)
         for background, ink in seen.values():
@@ -72,7 +72,8 @@ class InABrowser(unittest.TestCase):
         self.browser.open(self.page)
         self.browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         moved = self.browser.evaluate(
-            "(() => { const box = [...document.querySelectorAll('.tall')].find(b => b.scrollHeight > b.clientHeight + 300);"
+            "(() => { const boxes = [...document.querySelectorAll('.tall')];"
+            " const box = boxes.find(b => b.scrollHeight > b.clientHeight + 300);"
             " box.scrollTop = 250; const head = box.querySelector('thead th').getBoundingClientRect();"
             " return head.top - box.getBoundingClientRect().top; })()")
         self.assertAlmostEqual(moved, 0, delta=3)

@@ -31,6 +31,9 @@ class Intervals(unittest.TestCase):
         self.assertAlmostEqual(wider[1], high * 1.5)
 
     def test_who_is_behind_is_behind_all_of_the_first(self):
+        wide = self.ranked(cell("a", 50, 0.3), cell("b", 52, 0.001), cell("c", 65, 0.001), noise=0)
+        self.assertEqual((len(wide.first), wide.level), (3, False))  # b and c can be told apart
+        self.assertTrue(self.ranked(cell("a", 100), cell("b", 101)).level)
         ranking = self.ranked(cell("a", 100, 0.01), cell("b", 104, 0.3), cell("c", 130), cell("d", 200), noise=0)
         self.assertEqual([c.record["name"] for c in ranking.first], ["a", "b"])
         self.assertEqual(ranking.behind.record["name"], "d")  # c is not clear of b
@@ -85,6 +88,7 @@ class Answers(unittest.TestCase):
         document = made([cell("a", 1), cell("b", 100), cell("c", 550)])
         del document["conformance"]["a"]
         self.assertIn("b answers", said(document, "answers"))
+        self.assertIn("Of a something was not checked", said(document, "contract"))
 
     def test_without_any_conformance_nothing_is_claimed(self):
         document = made([cell("a", 1), cell("b", 100)])
@@ -119,10 +123,12 @@ class Answers(unittest.TestCase):
 class Order(unittest.TestCase):
     def test_a_turn_needs_both_to_be_clearly_ahead_somewhere(self):
         small, large = {"bytes": 64}, {"bytes": 1 << 20}
-        turned = made([cell("a", 100, **small), cell("b", 200, **small), cell("a", 900, **large), cell("b", 400, **large)])
+        turned = made([cell("a", 100, **small), cell("b", 200, **small),
+                       cell("a", 900, **large), cell("b", 400, **large)])
         self.assertRegex(said(turned, "order"), r"the order turns with the size: at 64 B a is .* faster than b, "
                                                 r"at 1 MiB b is .* faster than a")
-        level = made([cell("a", 100, **small), cell("b", 200, **small), cell("a", 405, **large), cell("b", 400, **large)])
+        level = made([cell("a", 100, **small), cell("b", 200, **small),
+                      cell("a", 405, **large), cell("b", 400, **large)])
         self.assertNotIn("turns", said(level, "order"))
 
     def test_it_turns_with_the_placement_too(self):
@@ -131,7 +137,8 @@ class Order(unittest.TestCase):
         self.assertIn("64 B, the order turns with the placement: across two CPUs a is", said(document, "order"))
 
     def test_sizes_with_the_same_first_are_joined(self):
-        document = made([cell(name, time, bytes=size) for name, time in (("a", 100), ("b", 500)) for size in (8, 64, 4096)])
+        document = made([cell(name, time, bytes=size) for name, time in (("a", 100), ("b", 500))
+                         for size in (8, 64, 4096)])
         self.assertIn("First across two CPUs, by size: 8 B to 4 KiB: a.", said(document, "order"))
 
 
@@ -139,7 +146,8 @@ class Others(unittest.TestCase):
     @staticmethod
     def paired(name, low, high, **more):
         ratio = {"median": (low + high) / 2, "low": low, "high": high, "blocks": 40, "drifted": 0}
-        return cell(name, 100, limit="cpython", ratio_to_limit=ratio, primitive="queue", workload="versus_cpython_1x1", **more)
+        return cell(name, 100, limit="cpython", ratio_to_limit=ratio, primitive="queue",
+                    workload="versus_cpython_1x1", **more)
 
     def queues(self, *records):
         document = made(list(records))
@@ -147,9 +155,10 @@ class Others(unittest.TestCase):
         return document
 
     def test_a_peer_is_beaten_only_where_the_paired_interval_clears_one(self):
-        text = said(self.queues(self.paired("a", 5, 6), self.paired("b", 0.9, 1.2), self.paired("c", 0.2, 0.3)), "queues")
-        self.assertIn("Rate over that of CPython, one producer, one consumer: a 5.0 to 6.0 times, b level, c 0.20 to 0.30 times",
-                      text)
+        text = said(self.queues(self.paired("a", 5, 6), self.paired("b", 0.9, 1.2), self.paired("c", 0.2, 0.3)),
+                    "queues")
+        self.assertIn("Rate over that of CPython, one producer, one consumer: a 5.0 to 6.0 times, b level, "
+                      "c 0.20 to 0.30 times", text)
 
     def test_the_first_screen_names_the_best_and_the_worst(self):
         self.assertIn("a 5.0 to 6.0 times down to c 0.20 to 0.30 times",
@@ -161,8 +170,8 @@ class Others(unittest.TestCase):
         self.assertNotIn("a 5.0", said(document))
 
     def test_death_tells_of_what_was_lost(self):
-        record = cell("a", 100, workload="death", metrics={"notice_p50_ns": 1e6, "notice_max_ns": 3e6, "sent": 1000, "lost": 7,
-                                                           "left_over": 0, "samples": 20})
+        record = cell("a", 100, workload="death", metrics={"notice_p50_ns": 1e6, "notice_max_ns": 3e6, "sent": 1000,
+                                                           "lost": 7, "left_over": 0, "samples": 20})
         text = said(made([record]), "death")
         self.assertIn("within 3.00 ms", text)
         self.assertIn("a 7 of 1,000", text)
@@ -178,8 +187,8 @@ class Others(unittest.TestCase):
 
     def test_a_whole_example_is_told_of(self):
         found = sentences.findings(results.read(support.EXAMPLE))
-        self.assertLessEqual({"contract", "answers", "order", "carries", "cpu", "limits", "queues", "pools", "managers", "locks",
-                              "trust"}, {f.question for f in found})
+        self.assertLessEqual({"contract", "answers", "order", "carries", "cpu", "limits", "queues", "pools", "managers",
+                              "locks", "trust"}, {f.question for f in found})
         self.assertTrue(all(f.sentence.endswith((".", ".)")) for f in found), [f.sentence[-20:] for f in found])
 
 
