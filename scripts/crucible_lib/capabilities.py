@@ -72,8 +72,16 @@ def clause_pages(results):
                 for subject, verdict in zip(subjects, verdicts) if verdict in ("failed", "skipped", "not run")]
         if told:
             worst = min((entry["verdict"] for entry in told), key=("failed", "not run", "skipped").index)
-            pages.append({"clause": clause, "worst": worst, "told": told})
+            pages.append({"clause": clause, "worst": worst, "told": told, "by": _by_verdict(told)})
     return sorted(pages, key=lambda page: page["worst"] != "failed")
+
+
+def _by_verdict(told):
+    """'failed by a; skipped by b and c', the gravest first."""
+    parts = [(verdict, [entry["subject"] for entry in told if entry["verdict"] == verdict])
+             for verdict in ("failed", "not run", "skipped")]
+    return "; ".join(f"{verdict}{' for' if verdict == 'not run' else ' by'} {', '.join(subjects)}"
+                     for verdict, subjects in parts if subjects)
 
 
 def _told(entry, subject, clause, verdict):

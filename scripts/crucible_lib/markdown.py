@@ -1,5 +1,5 @@
 """summary.md: a run where Markdown is read, small enough for a comment on a pull request."""
-from . import capabilities, charts, conformance, deaths, sentences, summary, surroundings, tables, targets
+from . import capabilities, charts, deaths, sentences, summary, surroundings, tables, targets
 
 FILE = "summary.md"
 # A comment on GitHub holds 65,536 characters; what comes around it needs some.
@@ -65,15 +65,6 @@ def _matrix(results):
     return f"{passed} clauses were passed by all whom they concern. {legend}.\n\n{narrow}".rstrip()
 
 
-def _failures(results):
-    lines = []
-    for subject, entry in results["conformance"].items():
-        if entry["failed"]:
-            clauses = ", ".join(conformance.failed_clauses(entry))
-            lines.append(f"- **✗ {subject}** failed {clauses}: its figures are not valid")
-    return "\n".join(lines)
-
-
 def _folds(results):
     """(title, body) of what is folded, the most wanted first; a body may be empty."""
     _, rest = _findings(results)
@@ -103,7 +94,7 @@ def render(results, drawn=()):
     leading, _ = _findings(results)
     parts = ["## Which IPC mechanism holds its contract here, and what does it cost?",
              _text(summary.machine(results)) + ".",
-             *(f"> **{_text(words)}**\n" for words in _notices(results)), _failures(results), leading,
+             *(f"> **{_text(words)}**\n" for words in _notices(results)), leading,
              table(heads, [row.cells for row in rows]) if rows else "No mechanism was measured."]
     if any(not row.valid for row in rows):
         parts.append("Rows marked FAILED or not checked have no valid numbers.")

@@ -49,7 +49,8 @@ def by_question(found):
 
 def _trust(results):
     yield ("A claim above clears both 95 % intervals and the noise floor. A range such as “5.1 to 5.6 times” "
-           "reaches from their one far end to the other, widened by how far two figures of one thing are apart here.", [], False)
+           "reaches from their one far end to the other, widened by how far two figures of one thing are apart "
+           "here.", [], False)
     for workload, words in (("round_trip", "round trips"), ("one_way", "streams of pipes")):
         cells = [r for r in results["records"] if r["primitive"] == "pipe" and r["workload"] == workload
                  and r["role"] == "mechanism" and "metrics" in r]

@@ -17,7 +17,7 @@ def contract(results):
     named = {name: entry for name, entry in results["conformance"].items() if entry["must_total"]}
     failed = {name: entry for name, entry in results["conformance"].items() if entry["failed"]}
     for name, entry in failed.items():
-        yield (f"{name} failed {', '.join(conformance.failed_clauses(entry))}: none of its figures is ranked anywhere "
+        yield (f"{name} failed {', '.join(conformance.failed_clauses(entry))}: no figure that depends on it is ranked "
                "in this report.", [], True)
     unchecked = sorted({r["name"] for r in summary.measured(results, role="mechanism")
                         if conformance.standing(results, r) == "unchecked"})

@@ -66,7 +66,7 @@ class Clauses(unittest.TestCase):
     def test_a_page_tells_what_was_asked_and_what_happened(self):
         document = made([cell("a", 1)], a=failed(message="pipe_test.cc:12\nexpected end of file"))
         (page,) = capabilities.clause_pages(document)
-        self.assertEqual((page["clause"]["id"], page["worst"]), ("P6", "failed"))
+        self.assertEqual((page["clause"]["id"], page["worst"], page["by"]), ("P6", "failed", "failed by a"))
         self.assertEqual(page["told"], [{"subject": "a", "verdict": "failed",
                                          "happened": [("Pipe.P6_X/it", "pipe_test.cc:12\nexpected end of file")]}])
 
@@ -172,7 +172,7 @@ class Markdown(unittest.TestCase):
 
     def test_what_failed_is_told_of_in_the_open(self):
         content = markdown.render(made([cell("a", 1), cell("b", 5)], a=failed()))
-        self.assertIn("✗ a** failed P6", content.split("<details>")[0])
+        self.assertIn("- a failed P6: no figure", content.split("<details>")[0])
         self.assertIn("| P6 | MUST | ✗ | ● |", content)
 
     def test_what_came_from_outside_is_no_markup(self):
