@@ -127,6 +127,11 @@ class Report(Example):
         for link in {link for link in Page(content).links if not link.startswith("#")} | {"#headline", "#missing"}:
             self.assertIn(f'id="{link[1:]}"', content)
 
+    def test_every_chart_stands_somewhere(self):
+        content = self.render()
+        for stem, _ in self.drawn:
+            self.assertEqual(content.count(f'<figure id="chart-{stem}">'), 1, stem)
+
     def test_a_mark_leads_to_what_was_asked_and_what_happened(self):
         content = self.render()
         self.assertIn('<a href="#clause-P19">○</a>', content)

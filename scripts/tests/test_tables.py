@@ -64,7 +64,9 @@ class Wide(unittest.TestCase):
 
 class Clauses(unittest.TestCase):
     def test_a_page_tells_what_was_asked_and_what_happened(self):
-        document = made([cell("a", 1)], a=failed(message="pipe_test.cc:12\nexpected end of file"))
+        entry = failed(message="pipe_test.cc:12\nexpected end of file")
+        entry["failures"].append({"clause": "Pipe.Other", "test": "Pipe.Other", "message": "of no clause"})
+        document = made([cell("a", 1)], a=entry)
         (page,) = capabilities.clause_pages(document)
         self.assertEqual((page["clause"]["id"], page["worst"], page["by"]), ("P6", "failed", "failed by a"))
         self.assertEqual(page["told"], [{"subject": "a", "verdict": "failed",
