@@ -33,7 +33,7 @@ def _examined(finding):
 
 def _seen(environment):
     cpu, count = environment["cpu"], len(environment["cpu"]["affinity"])
-    if cpu.get("hypervisor_flag"):
+    if cpu.get("hypervisor_flag") is True:
         yield ("It is a virtual machine: its host may take a CPU away at any time, and wakes across CPUs cost "
                "more than on hardware.")
     before = _number(environment["load"]["load_before"])
