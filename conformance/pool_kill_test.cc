@@ -65,7 +65,7 @@ TEST_P(PoolKill, W43_TwoHundredWorkersKilledUnderLoad) {
       if (pids.empty()) continue;
       const pid_t pid = pids[own.between(0, pids.size() - 1)];
       if (::kill(pid, SIGKILL) != 0) continue;
-      while (!proc::thread(pid, pid).gone()) std::this_thread::yield();
+      proc::await_gone({pid});
       ++kills.at(cell(inside_of(pid)) != 0 ? 1 : 0);
       Board::get().cells.at(inside_of(pid)) = 0;
       // Who dies more quickly than anybody can begin makes the pool give up.
@@ -142,33 +142,19 @@ TEST_P(PoolKill, H10_TerminatedAtTwoHundredMoments) {
 TEST_P(PoolKill, W36_TheOwnersDeathEndsIdleAndBusyWorkers) {
   for (int round = 0; round < 5; ++round) {
     Board::clear();
-    Peer owner([] {
-      const auto pool = make(3);
-      const auto held = pool->apply_async(&hold, {0, 1});
-      await_signal(0);
-      set_signal(2);
-      held.wait();
-    });
+    Peer owner([] { own_busy_pool(3); });
     await_signal(2);
     const std::vector<pid_t> family = proc::descendants_of(owner.pid());
     EXPECT_EQ(family.size(), 4U);
     owner.kill();
     owner.join();
-    for (const pid_t pid : family) {
-      while (!proc::thread(pid, pid).gone()) std::this_thread::yield();
-    }
+    proc::await_gone(family);
     await_alone();
   }
 }
 
 TEST_P(PoolKill, W36_AlsoWhereTheZygoteWasStopped) {
-  Peer owner([] {
-    const auto pool = make(2);
-    const auto held = pool->apply_async(&hold, {0, 1});
-    await_signal(0);
-    set_signal(2);
-    held.wait();
-  });
+  Peer owner([] { own_busy_pool(2); });
   await_signal(2);
   const std::vector<pid_t> family = proc::descendants_of(owner.pid());
   ASSERT_EQ(family.size(), 3U);
@@ -196,9 +182,7 @@ TEST_P(PoolKill, W35_TheZygotesDeathEndsThePool) {
     }
     EXPECT_THROW((void)pool->apply_async(&add_hundred, {1}), Broken);
     pool->join();
-    for (const pid_t pid : workers) {
-      while (!proc::thread(pid, pid).gone()) std::this_thread::yield();
-    }
+    proc::await_gone(workers);
     await_alone();
   }
 }

@@ -42,6 +42,14 @@ std::unique_ptr<Pool> PoolTest::make(int processes, PoolOptions options) {
   return GetParam().form->create(options);
 }
 
+void PoolTest::own_busy_pool(int workers) {
+  const auto pool = make(workers);
+  const auto held = pool->apply_async(&hold, {0, 1});
+  await_signal(0);
+  set_signal(2);
+  held.wait();
+}
+
 void PoolTest::warm_up() {
   CleanFixture::warm_up();
   Board::clear();

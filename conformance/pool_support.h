@@ -38,6 +38,8 @@ class PoolTest : public CleanFixture, public ::testing::WithParamInterface<PoolV
   static const Mechanism& mechanism() { return *GetParam().mechanism; }
   static const Capabilities& capabilities() { return GetParam().form->capabilities; }
   static std::unique_ptr<Pool> make(int processes, PoolOptions options = {});
+  /// The life of a process that is killed: it has made a pool, one worker of which is in a task, when signal 2 is set.
+  static void own_busy_pool(int workers);
 
   void warm_up() override;
 };

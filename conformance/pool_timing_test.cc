@@ -63,20 +63,12 @@ TEST_P(PoolTiming, H10_TerminateTakesNoTwoSeconds) {
 }
 
 TEST_P(PoolTiming, W36_NoWorkerIsLeftAfterASecond) {
-  Peer owner([] {
-    const auto pool = make(3);
-    const auto held = pool->apply_async(&hold, {0, 1});
-    await_signal(0);
-    set_signal(2);
-    held.wait();
-  });
+  Peer owner([] { own_busy_pool(3); });
   await_signal(2);
   const std::vector<pid_t> family = proc::descendants_of(owner.pid());
   EXPECT_LT(time_of([&] {
               owner.kill();
-              for (const pid_t pid : family) {
-                while (!proc::thread(pid, pid).gone()) std::this_thread::yield();
-              }
+              proc::await_gone(family);
             }),
             1s);
   owner.join();

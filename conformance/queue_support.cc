@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <thread>
 
 #include "conformance/support/peer.h"
 #include "conformance/support/proc.h"
@@ -98,9 +97,7 @@ std::vector<pid_t> QueueTest::new_descendants(const std::vector<pid_t>& known) {
 void QueueTest::kill_all(const std::vector<pid_t>& pids) {
   dead_leave_names();
   for (const pid_t pid : pids) EXPECT_EQ(::kill(pid, SIGKILL), 0);
-  for (const pid_t pid : pids) {
-    while (!proc::thread(pid, pid).gone()) std::this_thread::yield();
-  }
+  proc::await_gone(pids);
 }
 
 void QueueTest::TearDown() {

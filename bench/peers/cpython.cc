@@ -17,7 +17,7 @@
 namespace crucible::bench {
 namespace {
 
-constexpr const char* kScript = CRUCIBLE_PEERS "/cpython.py";
+constexpr const char* kScript = CRUCIBLE_PEERS "/cpython";
 constexpr int kNoInterpreter = 127;  // as a shell has it
 
 std::pair<Fd, Fd> pipe_ends() {
@@ -38,7 +38,7 @@ std::pair<Fd, Fd> pipe_ends() {
 }  // namespace
 
 PythonSide::PythonSide(const PythonTask& task, const Cpus& cpus) {
-  start({"python3", kScript, task.workload, task.object, std::to_string(task.first), std::to_string(task.second),
+  start({"python3", "-B", kScript, task.workload, task.object, std::to_string(task.first), std::to_string(task.second),
          std::to_string(task.bytes), cpus ? std::to_string(cpus->first) + ',' + std::to_string(cpus->second) : "-"});
   fairness_ = line();
   if (!fairness_.is_null()) return;

@@ -1,4 +1,4 @@
-// CPython's multiprocessing, which runs as a program of its own and does blocks as it is asked to (cpython.py).
+// CPython's multiprocessing, which runs as a program of its own and does blocks as it is asked to (the folder cpython).
 #pragma once
 
 #include <sys/types.h>
@@ -16,7 +16,7 @@
 
 namespace crucible::bench {
 
-/// What cpython.py is to do; see there.
+/// What it is to do; cpython/__main__.py says more.
 struct PythonTask {
   std::string workload, object;
   std::size_t first = 1, second = 1, bytes = 0;

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 #include <sstream>
+#include <thread>
 
 namespace crucible::testing::proc {
 namespace {
@@ -111,6 +112,12 @@ std::vector<pid_t> descendants_of(pid_t pid) {
     all.insert(all.end(), below.begin(), below.end());
   }
   return all;
+}
+
+void await_gone(const std::vector<pid_t>& pids) {
+  for (const pid_t pid : pids) {
+    while (!thread(pid, pid).gone()) std::this_thread::yield();
+  }
 }
 
 std::string describe(pid_t pid) {

@@ -39,6 +39,9 @@ std::vector<pid_t> children_of(pid_t pid);
 /// Children, their children and so on, in pre-order.
 std::vector<pid_t> descendants_of(pid_t pid);
 
+/// Returns when each is dead, though perhaps not reaped.
+void await_gone(const std::vector<pid_t>& pids);
+
 /// `1234 process_test: 1235 S poll_schedule_timeout, system call 7 ...`, a kernel stack where it can be read.
 std::string describe(pid_t pid);
 

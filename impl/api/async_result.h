@@ -156,12 +156,15 @@ PoolJob::Callback callback_of(T (*assemble)(const PoolJob&), const OnResult<T>& 
   };
 }
 
-/// The result of a job of one task.
+/// The result of one task, and of a job that is one.
 template <class R>
-R result_of(const PoolJob& job) {
-  const PoolOutcome& outcome = job.outcomes().front();
+R result_of_task(const PoolOutcome& outcome) {
   outcome.check();
   if constexpr (!std::is_void_v<R>) return decode<R>(outcome.bytes);
+}
+template <class R>
+R result_of(const PoolJob& job) {
+  return result_of_task<R>(job.outcomes().front());
 }
 
 /// The results of a job of chunks, in the order of the input. Of several errors the first one in that order is thrown.

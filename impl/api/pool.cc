@@ -20,11 +20,20 @@ std::size_t Pool::default_chunk(std::size_t elements) const noexcept {
   return std::max<std::size_t>(1, (elements + chunks - 1) / chunks);
 }
 
-void Pool::submit_or_throw(std::span<PoolTask> tasks, const std::shared_ptr<PoolJob>& job) {
-  const Status status = submit(tasks, job);
+void Pool::taken_or_throw(Status status) const {
   if (status == Status::kBroken) throw Broken(failure());
   if (status == Status::kBadArgument) throw BadArgument("workers that are no forks are given crucible::Functions only");
   (void)finish(status, "the pool was closed, or belongs to another process");
+}
+
+void Pool::submit_or_throw(std::span<PoolTask> tasks, const std::shared_ptr<PoolJob>& job) {
+  taken_or_throw(submit(tasks, job));
+}
+
+PoolOutcome Pool::perform_or_throw(PoolTask& task) {
+  PoolOutcome outcome;
+  taken_or_throw(perform(task, outcome));
+  return outcome;
 }
 
 void Pool::close() { (void)finish(close_pool(), "close"); }

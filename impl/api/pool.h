@@ -77,6 +77,8 @@ class Pool {
   /// closed or terminated, or belongs to another process. kBroken: see failure(). kBadArgument: the workers, which are
   /// no forks, do not know the function. Then nothing was taken.
   virtual Status submit(std::span<PoolTask> tasks, const std::shared_ptr<PoolJob>& job) = 0;
+  /// submit() of one task, whose outcome it waits for.
+  virtual Status perform(PoolTask& task, PoolOutcome& outcome) = 0;
   /// No more tasks; those that were submitted will be done, and then the workers end. Idempotent, also behind
   /// terminate(). kState: another process's.
   virtual Status close_pool() = 0;
@@ -104,7 +106,8 @@ class Pool {
   /// `function(arguments...)` in a worker: `apply(&f, {1, "two"})`. Throws as AsyncResult::get().
   template <class F>
   TaskResult<F> apply(F function, std::type_identity_t<TaskArguments<F>> arguments = {}) {
-    return apply_async(function, std::move(arguments)).get();
+    PoolTask task = make_task(function, false, encode(arguments));
+    return result_of_task<TaskResult<F>>(perform_or_throw(task));
   }
   /// Exactly one of the callbacks is called, once: with the result, or with the exception.
   template <class F>
@@ -174,11 +177,13 @@ class Pool {
     return finish(join_until(Deadline::after(duration)), "join_for");
   }
 
-  /// submit(), or the exception of its status.
+  /// submit() and perform(), or the exception of their status.
   void submit_or_throw(std::span<PoolTask> tasks, const std::shared_ptr<PoolJob>& job);
+  PoolOutcome perform_or_throw(PoolTask& task);
 
  private:
   static bool finish(Status status, const char* operation);
+  void taken_or_throw(Status status) const;
   static std::size_t checked(std::ptrdiff_t count, const char* what);
   std::size_t default_chunk(std::size_t elements) const noexcept;
 

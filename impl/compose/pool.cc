@@ -1,16 +1,16 @@
 #include "compose/pool.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <set>
+#include <map>
 #include <tuple>
 #include <utility>
 
 #include "core/fork_order.h"
+#include "core/fork_registry.h"
 #include "core/function.h"
 #include "core/process.h"
 #include "core/spawn.h"
@@ -43,30 +43,13 @@ PoolPlan plan_of(const QueueCarrier& carrier, bool looks, const PoolOptions& opt
 
 // --- The pools of this process -----------------------------------------------------------------------------------
 
-// A forked child keeps no end of a pool's channels. Lock order: this mutex, then each pool's two; no other is taken
-// with them.
-class ComposedPool::Registry {
+class ComposedPool::Registry : public ForkRegistry<Registry, ComposedPool> {
  public:
-  static Registry& get() {
-    static Registry* const registry = [] {
-      auto* created = new Registry;
-      pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-      return created;
-    }();
-    return *registry;
-  }
-  void enter(ComposedPool* pool) {
-    const std::lock_guard lock(mutex_);
-    pools_.push_back(pool);
-  }
-  // What its mechanism does at the program's end must come after the pools' own end: once it has been used.
+  // What its mechanism does at the program's end must come after the pools' own end: once it has been used, which in a
+  // forked child is another time.
   void end_before(std::string_view mechanism) {
-    const std::lock_guard lock(mutex_);
-    if (used_.insert(mechanism).second) std::atexit([] { get().end_all(); });
-  }
-  void leave(ComposedPool* pool) noexcept {
-    const std::lock_guard lock(mutex_);
-    std::erase(pools_, pool);
+    const std::lock_guard lock(mutex);
+    if (std::exchange(used_by_[mechanism], ::getpid()) != ::getpid()) std::atexit([] { get().end_all(); });
   }
 
  private:
@@ -74,8 +57,8 @@ class ComposedPool::Registry {
   void end_all() {
     std::vector<ComposedPool*> left;
     {
-      const std::lock_guard lock(mutex_);
-      left = pools_;
+      const std::lock_guard lock(mutex);
+      left = objects;
     }
     for (ComposedPool* pool : left) {
       (void)pool->terminate_pool();
@@ -83,29 +66,7 @@ class ComposedPool::Registry {
     }
   }
 
-  static void before_fork() {
-    get().mutex_.lock();
-    for (ComposedPool* pool : get().pools_) {
-      pool->board_.mutex.lock();
-      pool->dispatcher_->channels_mutex().lock();
-    }
-  }
-  static void after_fork_in_parent() {
-    for (ComposedPool* pool : get().pools_) {
-      pool->dispatcher_->channels_mutex().unlock();
-      pool->board_.mutex.unlock();
-    }
-    get().mutex_.unlock();
-  }
-  static void after_fork_in_child() {
-    after_fork_in_parent();
-    for (ComposedPool* pool : std::exchange(get().pools_, {})) pool->become_copy();
-    get().used_.clear();
-  }
-
-  std::mutex mutex_;
-  std::vector<ComposedPool*> pools_;
-  std::set<std::string_view> used_;
+  std::map<std::string_view, pid_t> used_by_;
 };
 
 void ComposedPool::register_with_forks() { Registry::get(); }
@@ -114,17 +75,29 @@ namespace {
 [[gnu::constructor(fork_order::kOwner)]] void register_with_forks() { ComposedPool::register_with_forks(); }
 }  // namespace
 
-// The threads are not there; what they were in the middle of is left as it is, but for descriptors.
-void ComposedPool::become_copy() noexcept {
-  std::ignore = thread_.release();
-  dispatcher_.release()->become_copy();
+void ComposedPool::before_fork() {
+  board_.mutex.lock();
+  dispatcher_->channels_mutex().lock();
 }
 
-bool ComposedPool::is_mine() const noexcept { return owner_ == ::getpid(); }
+void ComposedPool::after_fork_in_parent() {
+  dispatcher_->channels_mutex().unlock();
+  board_.mutex.unlock();
+}
+
+// The child keeps no end of a pool's channels. The threads are not there; what they were in the middle of is left as it
+// is, but for descriptors.
+bool ComposedPool::after_fork_in_child() {
+  after_fork_in_parent();
+  is_mine_ = false;
+  std::ignore = thread_.release();
+  dispatcher_.release()->become_copy();
+  return false;
+}
 
 // --- Life ----------------------------------------------------------------------------------------------------------
 
-ComposedPool::ComposedPool(const PoolPlan& plan) : plan_(plan), owner_(::getpid()) {}
+ComposedPool::ComposedPool(const PoolPlan& plan) : plan_(plan) {}
 
 std::unique_ptr<ComposedPool> ComposedPool::create(const QueueCarrier& carrier, bool looks,
                                                    const PoolOptions& options) {
@@ -160,13 +133,35 @@ ComposedPool::~ComposedPool() {
 
 // --- Calls -----------------------------------------------------------------------------------------------------------
 
-Status ComposedPool::submit(std::span<PoolTask> tasks, const std::shared_ptr<PoolJob>& job) {
-  if (!is_mine()) return Status::kState;
-  std::unique_lock lock(board_.mutex);
+// The board's mutex is held. kOk: they can be taken.
+Status ComposedPool::refusal(std::span<const PoolTask> tasks) const {
   if (!board_.failure.empty()) return Status::kBroken;
   if (board_.phase != PoolBoard::Phase::kRunning) return Status::kState;
   const auto is_known = [](const PoolTask& task) { return !task.name.empty() && find_task(task.name) != nullptr; };
-  if (plan_.spawned && !std::ranges::all_of(tasks, is_known)) return Status::kBadArgument;
+  return !plan_.spawned || std::ranges::all_of(tasks, is_known) ? Status::kOk : Status::kBadArgument;
+}
+
+Status ComposedPool::perform(PoolTask& task, PoolOutcome& outcome) {
+  if (!is_mine()) return Status::kState;
+  std::shared_ptr<PoolJob> job;
+  {
+    std::unique_lock lock(board_.mutex);
+    if (const Status status = refusal({&task, 1}); status != Status::kOk) return status;
+    if (dispatcher_->perform(task, outcome, job, lock) && !job) return Status::kOk;
+  }
+  if (!job) {
+    job = std::make_shared<PoolJob>(1);
+    if (const Status status = submit({&task, 1}, job); status != Status::kOk) return status;
+  }
+  (void)job->wait_until(Deadline::never());
+  outcome = job->outcomes().front();
+  return Status::kOk;
+}
+
+Status ComposedPool::submit(std::span<PoolTask> tasks, const std::shared_ptr<PoolJob>& job) {
+  if (!is_mine()) return Status::kState;
+  std::unique_lock lock(board_.mutex);
+  if (const Status status = refusal(tasks); status != Status::kOk) return status;
   board_.unfinished.fetch_add(tasks.size(), std::memory_order_relaxed);
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     board_.inbox.push_back({.job = job, .index = i, .task = std::move(tasks[i])});

@@ -33,6 +33,7 @@ class ComposedPool final : public Pool {
   ~ComposedPool() override;
 
   Status submit(std::span<PoolTask> tasks, const std::shared_ptr<PoolJob>& job) override;
+  Status perform(PoolTask& task, PoolOutcome& outcome) override;
   Status close_pool() override;
   Status terminate_pool() override;
   Status join_until(Deadline deadline) override;
@@ -46,14 +47,19 @@ class ComposedPool final : public Pool {
   static void register_with_forks();
 
  private:
+  template <class, class>
+  friend class ForkRegistry;
   class Registry;
 
   explicit ComposedPool(const PoolPlan& plan);
-  bool is_mine() const noexcept;
-  void become_copy() noexcept;
+  bool is_mine() const noexcept { return is_mine_; }
+  Status refusal(std::span<const PoolTask> tasks) const;
+  void before_fork();
+  void after_fork_in_parent();
+  bool after_fork_in_child();
 
   const PoolPlan plan_;
-  const pid_t owner_;
+  bool is_mine_ = true;  // false in a fork; a system call less with each task than to ask for the pid
   // In a forked child not destroyed: threads that only the parent has wait there.
   struct Shared {
     PoolBoard board;

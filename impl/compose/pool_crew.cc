@@ -123,6 +123,10 @@ void PoolDispatcher::lost_channel(Worker& worker) {
 
 // It has ended; what it sent before may still come.
 void PoolDispatcher::hear_last_words(Worker& worker) {
+  if (!take_back(worker)) {
+    worker.alarm_ns = Deadline::now_ns() + kLastWords;
+    return;
+  }
   const std::uint64_t id = worker.id;
   if (worker.channel != nullptr) loop_.stand_down(*worker.channel);
   while (worker.channel != nullptr && receive(worker)) {

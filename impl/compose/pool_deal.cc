@@ -48,7 +48,7 @@ void PoolDispatcher::hand_out() {
 }
 
 bool PoolDispatcher::can_take(const Worker& worker, std::size_t depth) const {
-  if (!worker.ready || worker.leaving || worker.exit_code || worker.channel == nullptr) return false;
+  if (!worker.ready || worker.leaving || worker.lent || worker.exit_code || worker.channel == nullptr) return false;
   if (!worker.unsent.empty() || worker.long_at) return false;
   if (plan_.tasks_per_worker != 0 && worker.left == 0) return false;
   if (worker.sent - worker.answered.load(std::memory_order_relaxed) >= std::min(depth, worker.depth)) return false;
@@ -62,26 +62,33 @@ void PoolDispatcher::give(Worker& worker) {
   worker.given.push_back({.number = ++worker.sent, .item = std::move(queue_.front())});
   queue_.pop_front();
   if (plan_.tasks_per_worker != 0) --worker.left;
+  if (std::exchange(worker.paused, false)) loop_.resume(*worker.channel);
   if (looking_) loop_.stand_down(*worker.channel);
-  const PoolTask& task = worker.given.back().item.task;
-  const Call call = {.code = reinterpret_cast<std::uint64_t>(task.code),
-                     .function = reinterpret_cast<std::uint64_t>(task.function),
-                     .length = task.arguments.size(),
-                     .name_length = task.name.size()};
-  const bool is_long = !fits_inline(task);
-  out_.resize(kBeforeArguments);
-  pool_wire::write_header(out_.data(), static_cast<std::uint8_t>(Order::kTask), 0, worker.sent,
-                          task.is_chunk ? pool_wire::kIsChunk : std::uint8_t{0});
-  std::memcpy(out_.data() + kHeader, &call, sizeof call);
-  const ByteView name = as_bytes(task.name);
-  out_.insert(out_.end(), name.begin(), name.end());
-  if (!is_long) out_.insert(out_.end(), task.arguments.begin(), task.arguments.end());
+  const bool is_long = !write_task(out_, worker.given.back().item.task, worker.sent);
   if (is_long) {
     worker.long_at = 0;
     worker.allowance = pool_wire::kWindow;
   }
   send(worker, out_);
   if (is_long && worker.unsent.empty()) send_long(worker);
+}
+
+// False: the arguments are too long to be in it.
+bool PoolDispatcher::write_task(Bytes& out, const PoolTask& task, std::uint64_t number) {
+  const Call call = {.code = reinterpret_cast<std::uint64_t>(task.code),
+                     .function = reinterpret_cast<std::uint64_t>(task.function)};
+  const bool fits = fits_inline(task);
+  const int flags = (task.is_chunk ? pool_wire::kIsChunk : 0) | (fits ? 0 : pool_wire::kIsLong);
+  out.resize(kBeforeArguments);
+  pool_wire::write_header(out.data(), static_cast<std::uint8_t>(Order::kTask),
+                          static_cast<std::uint32_t>(task.name.size()), number, static_cast<std::uint8_t>(flags));
+  std::memcpy(out.data() + kHeader, &call, sizeof call);
+  const std::uint64_t length = task.arguments.size();
+  const ByteView behind = fits ? ByteView(task.arguments) : std::as_bytes(std::span(&length, 1));
+  const ByteView name = as_bytes(task.name);
+  out.insert(out.end(), name.begin(), name.end());
+  out.insert(out.end(), behind.begin(), behind.end());
+  return fits;
 }
 
 void PoolDispatcher::send_long(Worker& worker) {
@@ -151,7 +158,9 @@ void PoolDispatcher::put_back(PoolItem item) {
 
 void PoolDispatcher::let_idle_leave() {
   for (auto& worker : workers_) {
-    if (!worker->ready || worker->leaving || !worker->given.empty() || worker->channel == nullptr) continue;
+    if (!worker->ready || worker->leaving || worker->lent || !worker->given.empty()) continue;
+    if (worker->channel == nullptr) continue;
+    if (std::exchange(worker->paused, false)) loop_.resume(*worker->channel);
     worker->leaving = true;
     out_.resize(kHeader);
     pool_wire::write_header(out_.data(), static_cast<std::uint8_t>(Order::kLeave), 0);

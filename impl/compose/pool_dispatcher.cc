@@ -105,13 +105,16 @@ void PoolDispatcher::work() {
   Deadline deadline = next_alarm();
   {
     const std::lock_guard lock(board_.mutex);
-    if (!board_.inbox.empty() || board_.phase != phase_) deadline = Deadline::immediate();
+    if (!board_.inbox.empty() || !returned_.empty() || board_.phase != phase_) deadline = Deadline::immediate();
     board_.dispatcher_sleeps = true;
+    offer_idle();
   }
   loop_.run_once(deadline);
   {
     const std::lock_guard lock(board_.mutex);
     board_.dispatcher_sleeps = false;
+    lends_ = false;
+    offers_.clear();
   }
   ring_alarms();
 }
@@ -123,6 +126,7 @@ bool PoolDispatcher::is_over() {
 }
 
 void PoolDispatcher::take_orders() {
+  welcome_back();
   std::vector<PoolItem> inbox;
   {
     const std::lock_guard lock(board_.mutex);
@@ -184,7 +188,9 @@ void PoolDispatcher::ring_alarms() {
 }
 
 void PoolDispatcher::ring_alarm(Worker& worker) {
-  if (worker.exit_code) {
+  if (worker.lent) {
+    if (worker.exit_code) worker.channel->close();  // whom its children keep open; who waits for it comes back
+  } else if (worker.exit_code) {
     bury(worker);  // nothing has come for long enough
   } else if (worker.gone) {
     start_worker(worker);
@@ -209,6 +215,8 @@ void PoolDispatcher::fail(const std::string& why) {
 }
 
 void PoolDispatcher::abandon_all(Status status, const std::string& text) {
+  abandoned_ = status;
+  abandoned_text_ = text;
   std::vector<PoolItem> inbox;
   {
     const std::lock_guard lock(board_.mutex);
@@ -235,6 +243,7 @@ void PoolDispatcher::end_workers() noexcept {
   zygote_->end();
   zygote_.reset();
   await_dead_workers();
+  await_lent();
   for (auto& worker : workers_) {
     close_channel(*worker);
     worker->gone = true;
@@ -262,6 +271,7 @@ void PoolDispatcher::await_dead_workers() noexcept try {
 void PoolDispatcher::close_channel(Worker& worker) noexcept {
   if (worker.channel == nullptr) return;
   loop_.forget(*worker.channel);
+  worker.paused = false;
   std::unique_ptr<Connection> channel;
   {
     const std::lock_guard lock(channels_mutex_);

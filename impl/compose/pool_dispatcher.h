@@ -48,6 +48,11 @@ class PoolDispatcher {
   void bring_up();
   /// The dispatcher's thread: until the pool is over and no worker is left.
   void run() noexcept;
+  /// Does a task with an idle worker, if there is one, in the caller's thread; otherwise false. `board` holds the
+  /// board's mutex, which is let go meanwhile. True: `outcome` is set, or, if its worker has ended, the dispatcher has
+  /// the task as one of the job that `make_job` makes, which is then left in `job`. Any thread.
+  bool perform(PoolTask& task, PoolOutcome& outcome, std::shared_ptr<PoolJob>& job,
+               std::unique_lock<std::mutex>& board);
   /// Tasks that a worker has begun. Any thread.
   std::uint64_t running() const noexcept;
   /// Around a fork: the channels stay as they are.
@@ -73,6 +78,8 @@ class PoolDispatcher {
     bool ready = false;               ///< its initializer has returned
     bool leaving = false;             ///< it was told to
     bool gone = false;                ///< nobody has the place
+    bool lent = false;                ///< to a thread that waits for its answer
+    bool paused = false;              ///< the loop does not look at its channel
     std::optional<int> exit_code;     ///< it has ended; what it sent may still come
     std::deque<Given> given;          ///< not answered, in order
     std::uint64_t sent = 0;           ///< the last task that it was sent
@@ -82,10 +89,17 @@ class PoolDispatcher {
     std::optional<std::size_t> long_at;  ///< of given.back()'s arguments so many bytes are sent
     std::size_t allowance = 0;           ///< pieces that may follow
     Bytes unsent;                        ///< for which the channel had no room
+    Bytes message;                       ///< of who it is lent to
     std::int64_t alarm_ns = 0;           ///< when something is to be done about it, see ring_alarm(); 0: never
   };
   struct Stranger {
     std::unique_ptr<Connection> channel;
+  };
+  /// A worker that comes back, and what it was lent for if that is not done.
+  struct Returned {
+    Worker* worker;
+    std::optional<PoolItem> item;
+    bool expel;
   };
 
   // pool_dispatcher.cc: the loop, and how the pool ends.
@@ -115,11 +129,19 @@ class PoolDispatcher {
   void bury(Worker& worker);
   void retry_start(Worker& worker, const std::string& why);
 
+  // pool_loan.cc: idle workers lent to who waits for a task.
+  void offer_idle();
+  bool take_back(Worker& worker);
+  void welcome_back();
+  void await_lent() noexcept;
+  static Status ask(Worker& worker, const PoolTask& task, PoolOutcome& outcome, bool& expel);
+
   // pool_deal.cc: tasks and what comes of them.
   void deal();
   void hand_out();
   bool can_take(const Worker& worker, std::size_t depth) const;
   void give(Worker& worker);
+  static bool write_task(Bytes& out, const PoolTask& task, std::uint64_t number);
   void send_long(Worker& worker);
   void send(Worker& worker, ByteView message);
   void withdraw_for_idle();
@@ -151,6 +173,12 @@ class PoolDispatcher {
   PoolBoard::Phase phase_ = PoolBoard::Phase::kRunning;
   bool bringing_up_ = true;
   bool failed_ = false;
+  Status abandoned_ = Status::kOk;  // what unfinished tasks end with, and why
+  std::string abandoned_text_;
+  // Guarded by the board's mutex.
+  bool lends_ = false;  // while the dispatcher sleeps, and nobody waits for a worker
+  std::vector<Worker*> offers_;
+  std::vector<Returned> returned_;
   unsigned early_ends_ = 0;  // workers in a row that ended before they could be reached
   unsigned vain_looks_ = 0;
   bool looking_ = false;

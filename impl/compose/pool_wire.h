@@ -31,19 +31,20 @@ enum class Word : std::uint8_t {
   kThrew,       ///< number: the task's; a Failure
 };
 
-/// Behind the header of a kTask; then the function's name; then the arguments, if they and the name are no longer than
-/// kMostInline, or else, as messages of their own, pieces of kMostInline bytes. Without a name the worker is a fork of
-/// the same program, and the addresses are its own.
+/// Behind the header of a kTask; then the function's name, whose length is the header's id; then the arguments, or, if
+/// they and the name are longer than kMostInline, their length (8 bytes), and they as messages of their own, pieces of
+/// kMostInline bytes. Without a name the worker is a fork of the same program, and the addresses are its own. Short: a
+/// task with a small argument fits a cache line.
 struct Call {
   std::uint64_t code;
   std::uint64_t function;
-  std::uint64_t length;
-  std::uint64_t name_length;
 };
 /// Of kTask: a chunk of calls of the function with the name.
 constexpr std::uint8_t kIsChunk = 1;
+/// Of kTask: the arguments follow in pieces.
+constexpr std::uint8_t kIsLong = 2;
 constexpr std::size_t kBeforeArguments = kHeader + sizeof(Call);
-constexpr std::size_t kMostInline = wire::kLongestMessage - kBeforeArguments;
+constexpr std::size_t kMostInline = wire::kLongestMessage - kBeforeArguments - sizeof(std::uint64_t);
 /// So many pieces are under way before the worker has asked for more.
 constexpr std::size_t kWindow = 2;
 

@@ -30,10 +30,12 @@ class Worker {
   Worker(Connection& owner, pool_wire::Claims& claims) noexcept : owner_(owner), claims_(claims) {}
 
   bool say(Word word, std::uint64_t number, ByteView body = {}) {
-    Bytes message(kHeader);
-    pool_wire::write_header(message.data(), static_cast<std::uint8_t>(word), 0, number);
-    message.insert(message.end(), body.begin(), body.end());
-    return owner_.send_bytes(message) == Status::kOk;
+    out_.resize(kHeader);
+    pool_wire::write_header(out_.data(), static_cast<std::uint8_t>(word), 0, number);
+    out_.insert(out_.end(), body.begin(), body.end());
+    const bool is_sent = owner_.send_bytes(out_) == Status::kOk;
+    if (out_.size() > wire::kLongestMessage) out_ = {};
+    return is_sent;
   }
   bool say_failure(Word word, std::uint64_t number, Failure failure) {
     failure.where = current_process().name + ", " + failure.where;
@@ -48,13 +50,17 @@ class Worker {
     Call call;
     std::memcpy(&call, in_.data() + kHeader, sizeof call);
     const ByteView rest = ByteView(in_).subspan(kBeforeArguments);
-    if (call.name_length > rest.size()) return false;
-    const std::string_view name = as_text(rest.first(call.name_length));
-    if (call.length + call.name_length <= pool_wire::kMostInline) {
+    if (header.id > rest.size()) return false;
+    const std::string_view name = as_text(rest.first(header.id));
+    const ByteView behind = rest.subspan(header.id);
+    if ((header.flags & pool_wire::kIsLong) == 0) {
       const bool is_mine = claims_.claim(header.number);
-      return !is_mine || run(header, call, name, rest.subspan(name.size()));
+      return !is_mine || run(header, call, name, behind);
     }
-    if (!receive_long(call.length)) return false;
+    std::uint64_t length = 0;
+    if (behind.size() != sizeof length) return false;
+    std::memcpy(&length, behind.data(), sizeof length);
+    if (!receive_long(length)) return false;
     const bool go_on = !claims_.claim(header.number) || run(header, call, name, long_);
     long_ = {};
     return go_on;
@@ -80,7 +86,8 @@ class Worker {
     }
     const NamedTask* const task = find_task(name);
     if (task == nullptr) throw BadArgument("the worker has no function named '" + std::string(name) + "'");
-    return (header.flags == pool_wire::kIsChunk ? task->chunk : task->one)(task->function, arguments);
+    const bool is_chunk = (header.flags & pool_wire::kIsChunk) != 0;
+    return (is_chunk ? task->chunk : task->one)(task->function, arguments);
   }
 
   bool run(const Header& header, const Call& call, std::string_view name, ByteView arguments) {
@@ -110,6 +117,7 @@ class Worker {
   Connection& owner_;
   pool_wire::Claims& claims_;
   Bytes in_;
+  Bytes out_;
   Bytes long_;
 };
 

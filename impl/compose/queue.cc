@@ -1,6 +1,5 @@
 #include "compose/queue.h"
 
-#include <pthread.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "compose/queue_broker.h"
 #include "core/event_loop.h"
 #include "core/fork_order.h"
+#include "core/fork_registry.h"
 
 namespace crucible {
 namespace {
@@ -54,44 +54,7 @@ void serve_queue(BrokerProcess::Duty& duty, const QueueCarrier& carrier, const s
 
 // --- The queues of this process --------------------------------------------------------------------------------
 
-// A forked child has its own connections: as long as it kept copies of its parent's, the broker would not learn of the
-// parent's death. Lock order: this mutex, then each queue's; no other is taken with them.
-class ComposedQueue::Registry {
- public:
-  static Registry& get() {
-    static Registry* const registry = [] {
-      auto* created = new Registry;
-      pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-      return created;
-    }();
-    return *registry;
-  }
-  void enter(ComposedQueue* queue) {
-    const std::lock_guard lock(mutex_);
-    queues_.push_back(queue);
-  }
-  void leave(ComposedQueue* queue) noexcept {
-    const std::lock_guard lock(mutex_);
-    std::erase(queues_, queue);
-  }
-
- private:
-  static void before_fork() {
-    get().mutex_.lock();
-    for (ComposedQueue* queue : get().queues_) queue->mutex_.lock();
-  }
-  static void after_fork_in_parent() {
-    for (ComposedQueue* queue : get().queues_) queue->mutex_.unlock();
-    get().mutex_.unlock();
-  }
-  static void after_fork_in_child() {
-    after_fork_in_parent();
-    for (ComposedQueue* queue : get().queues_) queue->become_copy();
-  }
-
-  std::mutex mutex_;
-  std::vector<ComposedQueue*> queues_;
-};
+class ComposedQueue::Registry : public ForkRegistry<Registry, ComposedQueue> {};
 
 void ComposedQueue::register_with_forks() { Registry::get(); }
 
@@ -99,12 +62,16 @@ namespace {
 [[gnu::constructor(fork_order::kOwner)]] void register_with_forks() { ComposedQueue::register_with_forks(); }
 }  // namespace
 
-void ComposedQueue::become_copy() noexcept {
+// A forked child has its own connections: as long as it kept copies of its parent's, the broker would not learn of the
+// parent's death.
+bool ComposedQueue::after_fork_in_child() {
+  mutex_.unlock();
   idle_.clear();
   for (QueueLink* link : busy_) link->sever();  // the rest of it is a thread's that does not exist here
   busy_.clear();
   connecting_ = leaving_ = 0;
   if (broker_ != nullptr) broker_->become_copy();
+  return true;
 }
 
 // --- Making and opening ----------------------------------------------------------------------------------------

@@ -74,6 +74,8 @@ class ComposedQueue final : public Queue {
 
  private:
   using Links = std::vector<std::unique_ptr<QueueLink>>;
+  template <class, class>
+  friend class ForkRegistry;
   class Registry;
 
   ComposedQueue(const QueueCarrier& carrier, std::string address, DoorOptions door);
@@ -85,7 +87,9 @@ class ComposedQueue final : public Queue {
   void give_back(std::unique_ptr<QueueLink> link, bool is_well) noexcept;
   std::unique_ptr<QueueLink> make_link(std::unique_ptr<Connection> connection) const;
   void await_users() noexcept;
-  void become_copy() noexcept;
+  void before_fork() { mutex_.lock(); }
+  void after_fork_in_parent() { mutex_.unlock(); }
+  bool after_fork_in_child();
 
   const QueueCarrier& carrier_;
   const std::uint64_t longest_;

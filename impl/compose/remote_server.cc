@@ -1,7 +1,6 @@
 #include "compose/remote_server.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -49,23 +48,32 @@ void RemoteServer::announce_heir() noexcept {
   if (process_->tell({bytes, sizeof announcement}, servers.get())) announced_ = announcement.heir;
 }
 
-void RemoteServer::forget_heir() noexcept {
-  announced_ = 0;
-  announced_line_.reset();
+void RemoteServer::before_fork() {
+  mutex_.lock();
+  announce_heir();
 }
 
-void RemoteServer::become_copy() noexcept {
+void RemoteServer::after_fork_in_parent() {
+  announced_ = 0;
+  announced_line_.reset();
+  mutex_.unlock();
+}
+
+// The child has a connection of its own.
+bool RemoteServer::after_fork_in_child() {
+  mutex_.unlock();
   if (process_ != nullptr) process_->become_copy();
   client_ = std::exchange(announced_, 0);
   is_heir_ = client_ != 0;
   line_ = std::move(announced_line_);
   new (&connecting_) std::timed_mutex;  // its holder does not exist here
-  if (link_ == nullptr) return;
+  if (link_ == nullptr) return true;
   link_->orphan();
   // Never destroyed, see orphan(); nor is the one that may have stood here before.
   using Pointer = std::shared_ptr<ManagerLink>;
   alignas(Pointer) static std::array<std::byte, sizeof(Pointer)> forgotten;
   new (forgotten.data()) Pointer(std::move(link_));
+  return true;
 }
 
 RemoteServer::RemoteServer(const QueueCarrier& carrier, const ServerId& id, Door door,

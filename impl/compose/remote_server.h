@@ -48,6 +48,8 @@ class RemoteServer final : public ObjectServer {
   static void register_with_forks();
 
  private:
+  template <class, class>
+  friend class ForkRegistry;
   class Registry;
   class UnderWay;
   class Hold;
@@ -60,8 +62,9 @@ class RemoteServer final : public ObjectServer {
   void redeem(std::uint64_t ticket, std::uint64_t object, Deadline deadline);
   void let_go(std::uint64_t object) noexcept;
   void announce_heir() noexcept;
-  void forget_heir() noexcept;
-  void become_copy() noexcept;
+  void before_fork();
+  void after_fork_in_parent();
+  bool after_fork_in_child();
 
   const QueueCarrier& carrier_;
   ServerId id_;

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "core/fork_order.h"
+#include "core/fork_registry.h"
 #include "core/io.h"
 
 namespace crucible {
@@ -19,56 +20,32 @@ constexpr std::size_t kStackBytes = 512 * 1024;
 
 }  // namespace
 
-// Lock order: this mutex, then each listener's two.
-class DoorListener::Registry {
- public:
-  static Registry& get() {
-    static Registry* const registry = [] {
-      auto* created = new Registry;
-      pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-      return created;
-    }();
-    return *registry;
-  }
-
-  std::mutex mutex;
-  std::vector<DoorListener*> listeners;
-
- private:
-  static void before_fork() {
-    get().mutex.lock();
-    for (DoorListener* listener : get().listeners) {
-      listener->visitors_mutex_.lock();
-      listener->ready_mutex_.lock();
-    }
-  }
-  static void after_fork_in_parent() {
-    for (DoorListener* listener : get().listeners) {
-      listener->ready_mutex_.unlock();
-      listener->visitors_mutex_.unlock();
-    }
-    get().mutex.unlock();
-  }
-  // Nobody will come through a copy's door, and a copy of the socket would keep the name alive after its owner's death.
-  static void after_fork_in_child() {
-    std::vector<DoorListener*> copies;
-    copies.swap(get().listeners);
-    after_fork_in_parent();
-    for (DoorListener* copy : copies) {
-      copy->ready_mutex_.unlock();
-      copy->visitors_mutex_.unlock();
-      copy->is_copy_ = true;
-      if (copy->file_) copy->file_->disown();
-      copy->abandon();
-    }
-  }
-};
+class DoorListener::Registry : public ForkRegistry<Registry, DoorListener> {};
 
 void DoorListener::register_with_forks() { Registry::get(); }
 
 namespace {
 [[gnu::constructor(fork_order::kOwner)]] void register_with_forks() { DoorListener::register_with_forks(); }
 }  // namespace
+
+void DoorListener::before_fork() {
+  visitors_mutex_.lock();
+  ready_mutex_.lock();
+}
+
+void DoorListener::after_fork_in_parent() {
+  ready_mutex_.unlock();
+  visitors_mutex_.unlock();
+}
+
+// Nobody will come through a copy's door, and a copy of the socket would keep the name alive after its owner's death.
+bool DoorListener::after_fork_in_child() {
+  after_fork_in_parent();
+  is_copy_ = true;
+  if (file_) file_->disown();
+  abandon();
+  return false;
+}
 
 DoorListener::DoorListener(const DoorKind& kind, OpenDoor door, const DoorOptions& options,
                            std::function<void(const Fd& socket)> serve)
@@ -85,7 +62,7 @@ DoorListener::DoorListener(const DoorKind& kind, OpenDoor door, const DoorOption
   slots_.reserve(kMostHandshakes + 2);
   Registry& registry = Registry::get();
   const std::lock_guard lock(registry.mutex);
-  registry.listeners.reserve(registry.listeners.size() + 1);
+  registry.objects.reserve(registry.objects.size() + 1);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   sigset_t all;
@@ -95,7 +72,7 @@ DoorListener::DoorListener(const DoorKind& kind, OpenDoor door, const DoorOption
   const int error = pthread_create(&thread_, &attributes, run_thread, this);
   pthread_attr_destroy(&attributes);
   if (error != 0) throw std::system_error(error, std::generic_category(), "pthread_create");
-  registry.listeners.push_back(this);
+  registry.objects.push_back(this);
 }
 
 void DoorListener::close() noexcept {
@@ -107,7 +84,7 @@ void DoorListener::close() noexcept {
   file_.reset();
   Registry& registry = Registry::get();
   const std::lock_guard lock(registry.mutex);
-  std::erase(registry.listeners, this);
+  std::erase(registry.objects, this);
   abandon();
 }
 

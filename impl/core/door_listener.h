@@ -53,6 +53,8 @@ class DoorListener final : public Listener {
   using Visitors = std::list<Visitor>;
 
   /// The live listeners of this process, so that a fork finds none of them in the middle of something.
+  template <class, class>
+  friend class ForkRegistry;
   class Registry;
 
   static void* run_thread(void* listener);
@@ -70,6 +72,9 @@ class DoorListener final : public Listener {
   Status take(std::unique_ptr<Connection>& connection);
   bool is_ready() noexcept;
   void abandon() noexcept;
+  void before_fork();
+  void after_fork_in_parent();
+  bool after_fork_in_child();
 
   const DoorKind kind_;
   const DoorOptions options_;

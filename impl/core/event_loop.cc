@@ -56,10 +56,26 @@ void EventLoop::stand_down(Waitable& object) noexcept {
   if (found != entries_.end() && found->second->armed) disarm(*found->second, 0);
 }
 
+bool EventLoop::pause(Waitable& object) noexcept {
+  const auto found = entries_.find(&object);
+  if (found == entries_.end()) return false;
+  Entry& entry = *found->second;
+  if (entry.armed) disarm(entry, 0);
+  if (std::ranges::find(ready_, &entry) != ready_.end()) return false;
+  entry.paused = true;
+  return true;
+}
+
+void EventLoop::resume(Waitable& object) noexcept {
+  const auto found = entries_.find(&object);
+  if (found == entries_.end() || !std::exchange(found->second->paused, false)) return;
+  if (!std::exchange(found->second->queued, true)) unarmed_.push_back(found->second.get());
+}
+
 void EventLoop::run_once(Deadline deadline) {
   for (Entry* const entry : std::exchange(unarmed_, {})) {
     entry->queued = false;
-    if (entry->object != nullptr) arm(*entry);
+    if (entry->object != nullptr && !entry->paused) arm(*entry);
   }
   sleep(ready_.empty() ? deadline : Deadline::immediate());
   look_after_naps();
@@ -92,7 +108,7 @@ void EventLoop::serve_ended(const Waitable& object) {
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
     auto* const entry = static_cast<Entry*>(event.data.ptr);
-    if ((event.events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) == 0 || entry->object == &object) continue;
+    if ((event.events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) == 0 || entry->object == &object || entry->paused) continue;
     if (entry->armed) disarm(*entry, static_cast<short>(event.events));
     ended.push_back(entry);
   }
@@ -165,6 +181,10 @@ void EventLoop::sleep(Deadline deadline) {
   for (int i = 0; i < count; ++i) {
     Entry& entry = *static_cast<Entry*>(events[static_cast<std::size_t>(i)].data.ptr);
     const std::uint32_t seen = events[static_cast<std::size_t>(i)].events;
+    if (entry.paused) {  // somebody else's message; the kernel would go on telling of it
+      ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, std::exchange(entry.descriptor, -1), nullptr);
+      continue;
+    }
     entry.hung_up = (seen & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0;
     if (entry.armed) disarm(entry, static_cast<short>(seen));
   }

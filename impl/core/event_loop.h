@@ -59,6 +59,10 @@ class EventLoop {
   /// Withdraws what was announced for `object` until the next sleep, so that somebody else's callback, too, may
   /// receive.
   void stand_down(Waitable& object) noexcept;
+  /// From now on another thread may receive from it: the loop does not look at it until resume(). False: it has
+  /// something, or has hung up, and stays watched.
+  [[nodiscard]] bool pause(Waitable& object) noexcept;
+  void resume(Waitable& object) noexcept;
   /// In a forked child, where it must not be destroyed: frees its descriptor.
   void become_copy() noexcept { epoll_.reset(); }
 
@@ -72,6 +76,7 @@ class EventLoop {
     bool armed = false;   ///< begin_wait() was called and end_wait() was not
     bool queued = false;  ///< stands in unarmed_ or ready_
     bool hung_up = false;
+    bool paused = false;
   };
 
   void arm(Entry& entry);

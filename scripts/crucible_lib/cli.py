@@ -1,5 +1,6 @@
 """The sub-commands of scripts/crucible."""
 import argparse
+import functools
 import os
 import pathlib
 import platform
@@ -7,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from . import environment, interpreter, measure, plan, project, text
+from . import completion, doctor, environment, interpreter, measure, plan, project, text
 
 STATUS = "Exit status: 0 good, 1 a clause or a measurement failed, 2 wrong usage, 3 something is not installed."
 
@@ -66,8 +67,9 @@ def make_parser():
                      help="write here, a new or empty folder, instead of results/<UTC time>-<host>-<commit>")
     run.add_argument("--only", type=_pattern, metavar="REGEX", help="measure only cases whose name, such as "
                      "pipe/round_trip/unix_socket/64/cross/kernel/direct, contains a match; the time saved goes "
-                     "to them")
-    run.add_argument("--sizes", type=_sizes, metavar="LIST", help="message sizes instead of the profile's, as 8,4K,1M")
+                     "to them").completer = completion.case_parts
+    run.add_argument("--sizes", type=_sizes, metavar="LIST", help="message sizes instead of the profile's, as 8,4K,1M"
+                     ).completer = completion.sizes
     run.add_argument("--dry-run", action="store_true", help="print the plan and its duration, do nothing")
     run.add_argument("--host", default=platform.node() or "unknown", metavar="NAME",
                      help="name of this machine in what is published (default: %(default)s)")
@@ -90,6 +92,8 @@ def make_parser():
                          help="only these, one per line")
     listing.add_argument("--build-dir", type=pathlib.Path, default=project.RELEASE_DIR, metavar="DIR",
                          help="the build to ask (default: build/release)")
+    for module in (doctor, completion):
+        module.register(functools.partial(_command, commands))
     return parser
 
 
@@ -151,6 +155,9 @@ def run_command(options):
     started = results.now()
     folder = _new_folder(options, started)
     surroundings = environment.collect(options.build_dir, options.host)
+    findings = doctor.brief(options.build_dir)
+    doctor.report_troubling(findings, sys.stderr)
+    surroundings["findings"] = [finding.record() for finding in doctor.troubling(findings)]
     print(f"{len(made.cells)} cases, about {text.seconds(made.total_s)}", file=sys.stderr)
     run = measure.Measurement(made, options.build_dir, folder).execute()
 

@@ -30,6 +30,12 @@ def _can(python, modules):
         return False
 
 
+def fitting(modules=()):
+    """The path of a Python that can run the scripts with these modules, this one if it can; None if there is none."""
+    pythons = [sys.executable] + [p for p in CANDIDATES if os.path.realpath(p) != os.path.realpath(sys.executable)]
+    return next((python for python in pythons if _can(python, list(modules))), None)
+
+
 def ensure(modules=()):
     """Returns under an interpreter that has these modules, re-executing the program by another if need be."""
     modules = list(modules)
