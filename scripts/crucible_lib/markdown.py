@@ -79,7 +79,8 @@ def _folds(results):
                         ("CPU of who waits", tables.cpu_table), ("Load", deaths.load_table),
                         ("Memory", deaths.memory_table)):
         yield title, _cells(made(results))
-    yield "Environment", table(["what", "value"], surroundings.lines(results["environment"]))
+    found = [f"- {_text(line)}" for line in surroundings.findings(results["environment"])]
+    yield "Environment", "\n".join([*found, "", table(["what", "value"], surroundings.lines(results["environment"]))])
 
 
 def _capabilities(results):
