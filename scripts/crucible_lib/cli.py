@@ -174,8 +174,9 @@ def run_command(options):
 def _present(document, folder):
     """Charts, summary and report into the folder; the headline and the path onto the terminal."""
     from . import charts, markdown, report, summary
-    path = report.render(document, folder, charts.draw(document, folder))
-    (folder / markdown.FILE).write_text(markdown.render(document), encoding="utf-8")
+    drawn = charts.draw(document, folder)
+    path = report.render(document, folder, drawn)
+    (folder / markdown.FILE).write_text(markdown.render(document, drawn), encoding="utf-8")
     heads, rows = summary.headline(document)
     if rows:
         print(summary.plain_table(heads, [row.cells for row in rows]))

@@ -68,6 +68,8 @@ def headline(results):
     if trip:
         heads += [f"round trip {text.size(trip_size)} {trips}: p50", "p99", "x its limit",
                   "CPU s per million"]
+        calls = any("system_calls_per_message" in r["metrics"] for r in trip.values())
+        heads += ["system calls"] * calls
     if small:
         heads += [f"{text.size(small_size)} {streams}: messages/s"]
     if large:
@@ -82,7 +84,8 @@ def headline(results):
             metrics = trip[name]["metrics"] if name in trip else {}
             row += [shown(metrics, "latency_p50_ns", text.nanoseconds),
                     shown(metrics, "latency_p99_ns", text.nanoseconds),
-                    ratio(trip.get(name)), shown(metrics, "cpu_s_per_million", "{:.3g}".format)]
+                    ratio(trip.get(name)), shown(metrics, "cpu_s_per_million", text.significant)]
+            row += [shown(metrics, "system_calls_per_message", text.significant)] * calls
         if small:
             row.append(shown(small[name]["metrics"] if name in small else {}, "messages_per_s", text.rate))
         if large:

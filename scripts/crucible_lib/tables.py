@@ -12,7 +12,7 @@ def _with_ratio(record, key, form):
     if record is None or key not in record["metrics"]:
         return "-"
     ratio = record.get("ratio_to_limit")
-    return form(record["metrics"][key]) + (f" ({ratio['median']:.3g} x)" if ratio else "")
+    return form(record["metrics"][key]) + (f" ({text.significant(ratio['median'])} x)" if ratio else "")
 
 
 def door_table(results):
@@ -41,8 +41,8 @@ def door_table(results):
 
 
 def queue_table(results):
-    """(heads, rows): what a queue does per mechanism, form and strategy; empty if not measured. In brackets the share of
-    its limit's rate, or the multiple of its time."""
+    """(heads, rows): what a queue does per mechanism, form and strategy; empty if not measured. In brackets the share
+    of its limit's rate, or the multiple of its time."""
     cells = [r for r in summary.measured(results, role="mechanism", primitive="queue")]
     place = next((p for p in ("free", "cross", "same") if any(r["placement"] == p for r in cells)), None)
     columns = (("one_way_1x1", 64, "1×1: messages/s", "messages_per_s", text.rate),
@@ -54,13 +54,15 @@ def queue_table(results):
                ("one_way_many_1x1", 64, "1×1 by put_many", "messages_per_s", text.rate),
                ("depth_1_1x1", 64, "maxsize 1", "messages_per_s", text.rate),
                ("round_trip", 64, "there and back: p50", "latency_p50_ns", text.nanoseconds),
-               ("one_way_1x1", 64, "CPU s per million", "cpu_s_per_million", "{:.3g}".format),
-               ("one_way_1x1", 64, "context switches", "context_switches_per_message", "{:.2g}".format),
+               ("one_way_1x1", 64, "CPU s per million", "cpu_s_per_million", text.significant),
+               ("one_way_1x1", 64, "context switches", "context_switches_per_message", text.significant),
+               ("one_way_1x1", 64, "system calls", "system_calls_per_message", text.significant),
                ("one_way_1x1", 1 << 20, "1 MiB 1×1", "bytes_per_s", text.gib_per_s),
                ("versus_cpython_1x1", 64, "times CPython's rate", None, None))
     found = {(r["workload"], r["bytes"], summary.label(r)): r for r in cells if r["placement"] == place}
     known = {label: record for (_, _, label), record in found.items()}
-    shown = [c for c in columns if any(key[:2] == c[:2] for key in found)]
+    shown = [c for c in columns if any(key[:2] == c[:2] and (c[3] is None or c[3] in record["metrics"])
+                                       for key, record in found.items())]
     rows = []
     for label, first in sorted(known.items()):
         row = [summary.bare_label({**first, "form": "native"}), first["form"], summary.WAIT_WORDS[first["wait"]]]
@@ -77,8 +79,8 @@ def queue_table(results):
 
 
 def pool_table(results):
-    """(heads, rows): what a pool does per mechanism and strategy, beside CPython's; empty if not measured. In brackets the
-    ratio to the limit."""
+    """(heads, rows): what a pool does per mechanism and strategy, beside CPython's; empty if not measured. In brackets
+    the ratio to the limit."""
     cells = [r for r in summary.measured(results, primitive="pool") if r["role"] != "limit"]
     columns = [("apply", 8, place, f"apply 8 B, {place}: p50", "latency_p50_ns", text.nanoseconds)
                for place in ("cross", "same", "free")]
@@ -86,7 +88,7 @@ def pool_table(results):
                 for size in (64 << 10, 1 << 20)]
     columns += [("versus_cpython_chunk_1", 0, "free", "map, chunk 1: tasks/s", "tasks_per_s", text.rate),
                 ("versus_cpython_chunk_default", 0, "free", "map: tasks/s", "tasks_per_s", text.rate)]
-    columns += [(f"workers_{n}", 0, "free", f"{n} workers", None, None) for n in (1, 4, 8, 16, 32)]
+    columns += [(f"workers_{n}", 0, "free", f"{n} worker{'s' * (n > 1)}", None, None) for n in (1, 4, 8, 16, 32)]
     columns += [(f"tasks_{word}", 0, "free", words, None, None) for word, words in
                 (("10us", "tasks of 10 µs"), ("1ms", "of 1 ms"), ("mixed", "mixed"))]
     columns += [(half, 0, "free", f"{half}: p50", "latency_p50_ns", text.nanoseconds) for half in ("start", "stop")]
@@ -152,7 +154,11 @@ def _sync_cell(record):
     if value is None:
         return "-"
     ratio = record.get("ratio_to_limit")
-    return text.nanoseconds(value) + (f" ({ratio['median']:.3g} x)" if ratio else "")
+    return text.nanoseconds(value) + (f" ({text.significant(ratio['median'])} x)" if ratio else "")
+
+
+def _percent(value):
+    return text.significant(value) + " %"
 
 
 def cpu_table(results):
@@ -169,10 +175,10 @@ def cpu_table(results):
         limit = bare.get((record["name"], record["wait"], place))
         rows.append(summary.Row(record["name"], [
             summary.bare_label(record), summary.WAIT_WORDS[record["wait"]], place,
-            summary.shown(one["metrics"] if one else {}, "cpu_percent", "{:.3g} %".format),
-            summary.shown(limit["metrics"] if limit else {}, "cpu_percent", "{:.3g} %".format),
-            summary.shown(metrics, "cpu_percent", "{:.3g} %".format),
-            summary.shown(metrics, "cpu_s_per_million", "{:.3g}".format),
+            summary.shown(one["metrics"] if one else {}, "cpu_percent", _percent),
+            summary.shown(limit["metrics"] if limit else {}, "cpu_percent", _percent),
+            summary.shown(metrics, "cpu_percent", _percent),
+            summary.shown(metrics, "cpu_s_per_million", text.significant),
             summary.ratio(other), summary.shown(metrics, "latency_p50_ns", text.nanoseconds),
             summary.shown(metrics, "latency_p99_ns", text.nanoseconds),
             summary.shown(metrics, "achieved_per_s", text.rate)],
@@ -180,53 +186,39 @@ def cpu_table(results):
     return heads, rows
 
 
-_CAPABILITY_WORDS = {
-    "cross_host": "between hosts", "local_names": "doors with names and users of this host",
-    "pollable": "poll(2) understands it", "multi_writer": "many writers", "hands_over": "a used end may be handed on",
-    "transferable": "an end can be sent to others", "passes_descriptors": "carries descriptors",
-    "unbounded": "never full", "zero_copy": "zero copy", "outlives_sender": "what was sent outlives its sender",
-    "total_order": "one order for all", "survives_kill": "any process may be killed"}
+def split(heads, rows, fixed, most):
+    """A wide table as several narrow ones: `fixed` columns in each, `most` others, without rows that say nothing."""
+    parts = []
+    for start in range(fixed, len(heads), most):
+        columns = [*range(fixed), *range(start, min(start + most, len(heads)))]
+        told = [summary.Row(row.name, [row.cells[c] for c in columns], row.valid) for row in rows]
+        told = [row for row in told if any(cell != "-" for cell in row.cells[fixed:])]
+        if told:
+            parts.append(([heads[c] for c in columns], told))
+    return parts
 
 
-def capability_table(results):
-    """(heads, rows): what each mechanism of the build declares, and the ways in which it was tested."""
-    table = results.get("mechanisms", {})
-    properties = list(dict.fromkeys(key for row in table.values() for key in row["capabilities"]["pipe"]))
-    flags = [key for key in properties if all(isinstance(row["capabilities"]["pipe"].get(key), bool)
-                                              for row in table.values())]
-    rows = [[_CAPABILITY_WORDS.get(key, key.replace("_", " ")),
-             *("●" if row["capabilities"]["pipe"][key] else "–" for row in table.values())] for key in sorted(flags)]
-    rows.append(["named door", *(f"{row['scheme']}:" if row["scheme"] else "–" for row in table.values())])
-    rows.append(["waits, default first", *(", ".join(row["waits"]) or "in the kernel" for row in table.values())])
-    rows.append(["reads ahead if asked", *("●" if row["reads_ahead"] else "–" for row in table.values())])
-    for key in (key for key in properties if key not in flags):
-        rows.append([key.replace("_", " "), *(_limit_words(row["capabilities"]["pipe"].get(key))
-                                              for row in table.values())])
-    tested = [results["conformance"].get(name, {}).get("variants", []) for name in table]
-    rows.append(["tested", *(", ".join(variants) or "–" for variants in tested)])
-    return ["", *table], rows if table else []
-
-
-# Of a queue; what else capabilities can say is about connections.
-_QUEUE_WORDS = {"unbounded": "never full", "outlives_sender": "what was put outlives its producer",
-                "total_order": "one order for all producers", "survives_kill": "any process may be killed"}
-_QUEUE_LIMITS = ("max_message_bytes", "storage_bytes")
-
-
-def queue_capability_table(results):
-    """(heads, rows): a line per form of each mechanism's queue, what it declares and how it was tested."""
-    heads = ["queue", *_QUEUE_WORDS.values(), *(key.replace("_", " ") for key in _QUEUE_LIMITS), "waits, default first",
-             "tested"]
+def manager_table(results):
+    """(heads, rows): what a manager's objects do per mechanism and strategy, beside others'; empty if not measured. In
+    brackets the ratio to the limit."""
+    cells = [r for r in summary.measured(results, primitive="manager") if r["role"] != "limit"]
+    columns = [("dict_get_1", 64, place, f"dict get 64 B, {place}: p50", "latency_p50_ns", text.nanoseconds)
+               for place in ("cross", "same", "free")]
+    columns += [(f"dict_{what}_{clients}", 64, "free", f"{words}, {clients} client{'s' * (clients > 1)}: calls/s",
+                 "messages_per_s", text.rate) for what, words in (("set", "set"), ("mixed", "9 get : 1 set"))
+                for clients in (1, 2, 4, 8, 16)]
+    columns += [("dict_get_1_pipelined", 64, "free", "get, sent ahead: calls/s", "messages_per_s", text.rate),
+                ("list_append_1", 64, "free", "list append: calls/s", "messages_per_s", text.rate),
+                ("dict_get_of_1000000", 64, "free", "get of a million keys: p50", "latency_p50_ns", text.nanoseconds),
+                ("lock_handoff", 0, "free", "lock handed over: p50", "latency_p50_ns", text.nanoseconds)]
+    found = {(r["workload"], r["bytes"], r["placement"], r["role"], summary.label(r)): r for r in cells}
+    known = {key[3:]: record for key, record in found.items()}
+    shown = [c for c in columns if any(key[:3] == c[:3] for key in found)]
     rows = []
-    for name, row in results.get("mechanisms", {}).items():
-        for form, entry in row.get("queues", {}).items():
-            subject, declared = conformance.queue_subject(name, form), row["capabilities"].get("queue", {}).get(form, {})
-            tested = results["conformance"].get(subject, {}).get("variants", [])
-            rows.append([subject, *("●" if declared.get(key) else "–" for key in _QUEUE_WORDS),
-                         *(_limit_words(declared.get(key)) for key in _QUEUE_LIMITS),
-                         ", ".join(entry["waits"]) or "in the kernel", ", ".join(tested) or "–"])
-    return heads, rows
-
-
-def _limit_words(count):
-    return "–" if count is None else "no limit" if count >= 1 << 62 else text.size(count)
+    for (role, label), first in sorted(known.items()):
+        row = [summary.bare_label({**first, "form": "native"}) + (" (peer)" if role == "peer" else ""),
+               summary.WAIT_WORDS[first["wait"]],
+               *(_with_ratio(found.get((*place, role, label)), key, form) for *place, _, key, form in shown)]
+        if any(cell != "-" for cell in row[2:]):
+            rows.append(summary.Row(first["name"], row, conformance.standing(results, first) == "passed"))
+    return ["manager", "waits", *(head for _, _, _, head, _, _ in shown)], rows

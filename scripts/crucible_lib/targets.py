@@ -75,7 +75,7 @@ def held(results):
 _WORST_VERDICT = ("not valid", "missed", "open", "reached")
 
 
-def _badness(cell):
+def badness(cell):
     """The larger the further from its target."""
     value, must = cell["value"]["median"], cell["target"]["must"]
     kind = cell["verdict"].split(":")[0]
@@ -89,7 +89,7 @@ def by_mechanism(results):
         groups.setdefault((cell["target"]["id"], cell["target"]["quantity"], cell["label"]), []).append(cell)
     rows = []
     for (identifier, quantity, name), cells in groups.items():
-        worst = max(cells, key=_badness)
+        worst = max(cells, key=badness)
         record, target = worst["record"], worst["target"]
         sign = "≤" if worst["better"] == "lower" else "≥"
         unit = f" {target['unit']}" if "unit" in target else ""
@@ -101,7 +101,7 @@ def by_mechanism(results):
                                        + [record["placement"]]),
                      "must": f"{sign} {target['must']:g}{unit}", "aim": aim,
                      "missed": [f"{text.size(c['record']['bytes'])} {c['record']['placement']}: {c['text']}"
-                                for c in sorted(cells, key=_badness, reverse=True) if c["verdict"] == "missed"]})
+                                for c in sorted(cells, key=badness, reverse=True) if c["verdict"] == "missed"]})
     order = {target["id"]: number for number, target in enumerate(load())}
     return sorted(rows, key=lambda row: order[row["id"]])
 

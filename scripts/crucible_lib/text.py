@@ -1,4 +1,5 @@
 """Numbers as people read and write them: sizes, durations, rates."""
+import math
 import re
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -24,6 +25,14 @@ def size(count):
         count //= 1024
         step += 1
     return f"{count} {_UNITS[step]}"
+
+
+def amount(count):
+    """Bytes that need be no power of two: '32 KiB', '512 KiB' of 524,160 bytes, '32,000 B'."""
+    if isinstance(count, int) and count and int(size(count).split()[0]) < 1024:
+        return size(count)
+    step = min(int(math.log2(count)) // 10, len(_UNITS) - 1) if count >= 1 << 16 else 0
+    return f"{significant(count / (1 << 10 * step))} {_UNITS[step]}" if step else f"{count:,.0f} B"
 
 
 def _digits(value):
@@ -64,9 +73,16 @@ def seconds(value):
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def significant(value):
+    """Three digits, with the zeros that belong to them, and none of the exponents that tables do not bear."""
+    if abs(value) >= 999.5:
+        return f"{value:,.0f}"
+    return "0" if abs(value) < 5e-5 else f"{value:#.3g}".rstrip(".") if abs(value) >= 0.1 else f"{value:.2g}"
+
+
 def ratio(entry, unit=""):
     """'1.04 [1.02, 1.07]', or the reason why there is no interval; with a unit '0.03 % [0.02, 0.05]'."""
-    median = f"{entry['median']:.3g}" + (f" {unit}" if unit else "")
+    median = significant(entry["median"]) + (f" {unit}" if unit else "")
     if entry.get("low") is None:
         return f"{median} (no interval: {entry['blocks']} blocks)"
-    return f"{median} [{entry['low']:.3g}, {entry['high']:.3g}]"
+    return f"{median} [{significant(entry['low'])}, {significant(entry['high'])}]"

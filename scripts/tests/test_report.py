@@ -12,8 +12,8 @@ import xml.etree.ElementTree as ElementTree
 
 import fake_bench
 import support
-from crucible_lib import (charts, manager_chart, markdown, queue_chart, rates_chart, ratio_chart, records, report, results,
-                          style, summary, sync_chart, tables)
+from crucible_lib import (capabilities, charts, manager_chart, markdown, queue_chart, rates_chart, ratio_chart, records,
+                          report, results, style, summary, sync_chart, tables)
 
 
 class Page(html.parser.HTMLParser):
@@ -126,6 +126,42 @@ class Report(Example):
         content = self.render()
         for link in {link for link in Page(content).links if not link.startswith("#")} | {"#headline", "#missing"}:
             self.assertIn(f'id="{link[1:]}"', content)
+
+    def test_every_chart_stands_somewhere(self):
+        content = self.render()
+        for stem, _ in self.drawn:
+            self.assertEqual(content.count(f'<figure id="chart-{stem}">'), 1, stem)
+
+    def test_a_mark_leads_to_what_was_asked_and_what_happened(self):
+        content = self.render()
+        self.assertIn('<a href="#clause-P19">○</a>', content)
+        page = content[content.index('id="clause-P19"'):][:600]
+        self.assertIn("descriptors travel beside bytes", page)
+        self.assertIn("a byte stream carries none", page)
+
+    def test_no_table_is_wider_than_a_reader(self):
+        content = self.render()
+        subjects = len(summary.matrix(self.example)[0])
+        for head in content.split("<thead>")[1:]:
+            head = head.split("</thead>")[0]
+            most = 16 if "<th>text</th>" not in head else 3 + subjects
+            self.assertLessEqual(head.count("<th"), most, head[:200])
+
+    def test_each_finding_leads_to_its_cells(self):
+        content = self.render()
+        behind = [link for link in Page(content).links if link.startswith("#pipe/round_trip/")]
+        self.assertGreater(len(behind), 10)
+
+    def test_a_failure_is_shown_with_its_message(self):
+        entry = self.example["conformance"]["posix_pipe"]
+        entry["failed"] += ["P6", "Pipe.No/posix_pipe"]
+        entry["clauses"]["P6"] = "failed"
+        entry["failures"] += [{"clause": "P6", "test": "Pipe.P6_X/posix_pipe", "message": "no <end> of file"},
+                              {"clause": "Pipe.No/posix_pipe", "test": "Pipe.No/posix_pipe", "message": "lost"}]
+        content = self.render()
+        self.assertIn("<pre>no &lt;end&gt; of file</pre>", content)
+        self.assertIn("<pre>lost</pre>", content)
+        self.assertIn("P6, MUST: failed by posix_pipe", content)
 
     def test_says_that_an_example_is_one(self):
         self.assertIn("EXAMPLE with made-up numbers", self.render())
@@ -302,23 +338,12 @@ class Summary(Example):
         self.assertTrue(all(cell.endswith("%") for row in rows for cell in row.cells[3:5]), rows)
 
     def test_capabilities_are_those_of_the_build(self):
-        heads, rows = tables.capability_table(self.example)
+        heads, rows = capabilities.capability_table(self.example)
         found = {row[0]: dict(zip(heads[1:], row[1:])) for row in rows}
         self.assertEqual(found["zero copy"]["shm_ring"], "●")
         self.assertEqual(found["zero copy"]["posix_pipe"], "–")
         self.assertEqual(found["max message bytes"]["boost_ipc"], "4 MiB")
         self.assertEqual(found["tested"]["shm_ring"], "default, named, spin, block")
-
-    def test_each_form_of_a_queue_has_its_line(self):
-        row = support.mechanism_row("shm_ring")
-        results = {"mechanisms": {"shm_ring": row},
-                   "conformance": {"shm_ring, native queue": {"variants": ["default", "spin"]}}}
-        heads, rows = tables.queue_capability_table(results)
-        self.assertEqual([line[0] for line in rows], ["shm_ring, native queue", "shm_ring, composed queue"])
-        native = dict(zip(heads, rows[0]))
-        self.assertEqual((native["one order for all producers"], native["never full"]), ("●", "–"))
-        self.assertEqual((native["waits, default first"], native["tested"]),
-                         ("adaptive, spin, block", "default, spin"))
 
     def test_a_terminal_is_not_overrun(self):
         heads, rows = summary.headline(self.example)
