@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks that every C++ example of README.md is, to the letter, one of conformance/examples/*.cc, which tests compile
-and run, that each of those is in README.md, and that what impl/README.md calls Python's classes and methods here is in
-the headers. Prints file:line for each fault.
+and run, that each of those is in README.md, that the messages it explains are said somewhere, and that what impl/README.md
+calls Python's classes and methods is in the headers. Prints file:line for each fault.
 """
 import argparse
 import pathlib
@@ -29,6 +29,20 @@ def strange_names(root):
                     yield f"impl/README.md:{number}: no header has '{name}'"
 
 
+def unsaid_messages(root, content):
+    """Of the table of messages: those that nothing in the tree says."""
+    section = re.search(r"^## When something is in the way\n(.*?)^## ", content, re.MULTILINE | re.DOTALL)
+    if not section:
+        return
+    sources = [path.read_text(encoding="utf-8") for part, kinds in (("impl", ("*.h", "*.cc", "CMakeLists.txt")),
+                                                                   ("scripts/crucible_lib", ("*.py",)))
+               for kind in kinds for path in (root / part).rglob(kind)]
+    for row in section[1].splitlines():
+        for message in _CODE.findall((row.split("|") + ["", ""])[1]):
+            if not any(message in source for source in sources):
+                yield f"README.md:{content[:content.index(row)].count(chr(10)) + 1}: nothing says '{message}'"
+
+
 def faults(root):
     """Yields one 'file:line: sentence' per fault."""
     content = (root / "README.md").read_text(encoding="utf-8")
@@ -43,6 +57,7 @@ def faults(root):
     for path, text in examples.items():
         if text not in shown:
             yield f"{path.relative_to(root)}:1: README.md does not show this example"
+    yield from unsaid_messages(root, content)
     if (root / "impl" / "README.md").exists():
         yield from strange_names(root)
 

@@ -153,6 +153,12 @@ class Readme(Tree):
         self.assertEqual(self.run_check(check_readme),
                          (1, ["conformance/examples/pipe.cc:1: README.md does not show this example"]))
 
+    def test_a_message_that_nothing_says_is_found(self):
+        self.write("impl/core/lock.cc", 'throw StateError("the door is shut: " + name);')
+        self.write("README.md", "```cpp", "int main() {", "}", "```", "## When something is in the way", "",
+                   "| `the door is shut` | open it |", "| `the door is open` | `shut` it |", "## Tests")
+        self.assertEqual(self.run_check(check_readme), (1, ["README.md:8: nothing says 'the door is open'"]))
+
     def test_a_counterpart_that_no_header_has_is_found(self):
         self.write("README.md", "```cpp", "int main() {", "}", "```")
         self.write("impl/core/lock.h", "class Lock { void acquire(); };")
