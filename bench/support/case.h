@@ -56,6 +56,10 @@ struct Case {
 /// Jain's index of how evenly `shares` are: 1 if all are equal, 1/n if one has everything.
 double fairness_index(const std::vector<std::uint64_t>& shares);
 
+/// The distribution by its percentiles, ascending, as far as enough samples lie beyond: {"quantile", "latency_ns"}.
+/// Empty without samples.
+Json spectrum(const Latencies& latencies);
+
 /// One side's figures under their keys in the records file.
 Json metrics(const Case& cell, const Tally& tally, std::uint64_t operations);
 /// The line of a measured case.

@@ -62,6 +62,18 @@ def check_metrics(record, metrics):
     assert shown == sorted(shown) and shown[0] > 0, f"percentiles out of order: {shown}"
 
 
+def check_spectrum(spectrum, metrics):
+    """Present where there are latencies, ascending, and of the same distribution."""
+    assert (spectrum is not None) == ("latency_p50_ns" in metrics), metrics
+    if spectrum is None:
+        return
+    quantiles, values = spectrum["quantile"], spectrum["latency_ns"]
+    assert len(quantiles) == len(values) and quantiles == sorted(quantiles) and values == sorted(values), spectrum
+    for key, quantile in PERCENTILES.items():
+        assert (key in metrics) == (quantile in quantiles), f"{key} beside {quantiles}"
+        assert key not in metrics or abs(values[quantiles.index(quantile)] - metrics[key]) <= 0.5, (key, spectrum)
+
+
 def check_pairs(record):
     """What subject and limit share: blocks in random order, figures and a fairness sheet each."""
     blocks = record["blocks"]
@@ -70,6 +82,7 @@ def check_pairs(record):
     assert record["workload"] == "idle" or min(limit_ns) > 0
     assert set(blocks["order"]) == {0, 1}, "the order of the blocks is not random"
     check_metrics(record, record["limit_metrics"])
+    check_spectrum(record.get("limit_spectrum"), record["limit_metrics"])
     assert record["fairness"]["limit"]
 
 
@@ -82,6 +95,7 @@ def check_record(record):
     assert len(blocks["subject_ns"]) >= FEWEST_BLOCKS
     assert record["workload"] == "idle" or min(blocks["subject_ns"]) > 0
     check_metrics(record, record["metrics"])
+    check_spectrum(record.get("spectrum"), record["metrics"])
     assert record["fairness"]["subject"]
     if "limit" in record:
         check_pairs(record)

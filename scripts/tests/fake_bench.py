@@ -120,6 +120,16 @@ def metrics(workload, size, per_operation, generator):
     return found
 
 
+def spectrum(figures):
+    """As wide as the percentiles beside it."""
+    if "latency_p50_ns" not in figures:
+        return None
+    p50, p99 = figures["latency_p50_ns"], figures["latency_p99_ns"]
+    steps = {0: p50 * 0.8, 0.1: p50 * 0.9, 0.25: p50 * 0.95, 0.5: p50, 0.75: p50 * 1.1, 0.9: p50 * 1.25,
+             0.95: p50 * 1.4, 0.99: p99, 0.995: p99 * 1.2, 0.999: p99 * 2, 0.9995: p99 * 3}
+    return {"quantile": list(steps), "latency_ns": [round(value) for value in steps.values()]}
+
+
 def is_stream(workload):
     return workload.startswith(("one_way", "fan_", "depth_", "versus_", "workers_", "tasks_", "dict_",
                                 "list_"))
@@ -198,9 +208,11 @@ def record(case):
         blocks["order"].append(generator.randrange(2))
     if workload == "idle":
         blocks["limit_cpu_ns"] = blocks.pop("limit_ns")  # both sides may have used none: no ratio
-    return {**line, "metrics": metrics(workload, size, limit_ns * factor, generator),
-            "limit": limit_name(workload, name, placement, form),
-            "limit_metrics": metrics(workload, size, limit_ns, generator), "blocks": blocks,
+    subject, limit = (metrics(workload, size, ns, generator) for ns in (limit_ns * factor, limit_ns))
+    spectra = {key: spectrum(figures) for key, figures in (("spectrum", subject), ("limit_spectrum", limit))
+               if spectrum(figures)}
+    return {**line, "metrics": subject, **spectra,
+            "limit": limit_name(workload, name, placement, form), "limit_metrics": limit, "blocks": blocks,
             "fairness": {"messages_per_operation": 2 if workload == "round_trip" else 1, "cpus": [0, 1],
                          "subject": {"kernel_buffer_bytes": 1 << 20, "sender_may_reuse_buffer": "at return"},
                          "limit": {"kernel_buffer_bytes": 1 << 16}}}
