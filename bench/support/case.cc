@@ -158,6 +158,13 @@ Json record(const Case& cell, const Duel& duel, const Cpus& cpus, const Outcome&
   return line;
 }
 
+Json record(const Case& cell, const Cpus& cpus, const Json& found) {
+  Json line = identity(cell);
+  line.update(found);
+  if (cpus) line["fairness"]["cpus"] = {cpus->first, cpus->second};
+  return line;
+}
+
 Json unsupported_record(const Case& cell, const std::string& reason) {
   Json line = identity(cell);
   line["unsupported"] = reason;
