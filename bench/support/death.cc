@@ -227,7 +227,8 @@ class Study {
       figures["notice_max_ns"] = *std::max_element(notices_.begin(), notices_.end());
     }
     if (!sender_notices_.empty()) figures["notice_sender_p50_ns"] = median(sender_notices_);
-    return {{"metrics", std::move(figures)}, {"fairness", {{"signal", "SIGKILL"}, {"kills_per_situation", kKills}}}};
+    return {{"metrics", std::move(figures)},
+            {"fairness", {{"signal", "SIGKILL"}, {"situations", "receiving, streaming, sending"}}}};
   }
 
  private:
@@ -264,9 +265,9 @@ class Study {
 
 }  // namespace
 
-Json study_death(const std::function<ConnectionPair()>& make) {
+Json study_death(const std::function<ConnectionPair()>& make, int kills) {
   Study study(make);
-  for (int number = 0; number < kKills; ++number) study.round(number);
+  for (int number = 0; number < kills; ++number) study.round(number);
   return study.found();
 }
 

@@ -2,8 +2,10 @@
 #include "support/death.h"
 
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
-#include <memory>
+#include <csignal>
 
 #include "api/mechanism.h"
 #include "mechanisms.h"
@@ -20,6 +22,25 @@ TEST(Death, IsNoticedOverASocketAndNothingIsLost) {
   EXPECT_GT(figures["notice_p50_ns"], 0);
   EXPECT_GE(figures["notice_max_ns"], figures["notice_p50_ns"]);
   EXPECT_GT(figures["notice_sender_p50_ns"], 0);
+}
+
+// A third process keeps both ends open, so that the death of one holder is no end of file.
+TEST(Death, WhoNeverNoticesIsStuckAndInNoOtherFigure) {
+  const auto make = [] {
+    ConnectionPair ends = context("unix_socket").pipe();
+    const pid_t survivor = getpid();
+    if (fork() == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      while (getppid() == survivor) pause();
+      _exit(0);
+    }
+    return ends;
+  };
+  const Json figures = study_death(make, 1)["metrics"];
+  EXPECT_EQ(figures["stuck"], 3);
+  EXPECT_EQ(figures["sent"], 0);
+  EXPECT_FALSE(figures.contains("notice_p50_ns"));
+  EXPECT_FALSE(figures.contains("notice_sender_p50_ns"));
 }
 
 }  // namespace

@@ -91,7 +91,7 @@ Json study_footprint(const std::function<void(int count, const std::function<voi
     return static_cast<double>(seen[1].*part - seen[0].*part) / kObjects;
   };
   return {{"metrics",
-           {{"memory_bytes_per_object", std::max(0.0, each(&Footprint::bytes))},
+           {{"memory_bytes_per_object", each(&Footprint::bytes)},
             {"descriptors_per_object", each(&Footprint::descriptors)},
             {"processes_per_object", each(&Footprint::processes)},
             {"samples", kObjects}}},
