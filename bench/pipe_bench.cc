@@ -19,6 +19,7 @@
 #include "support/paced.h"
 #include "support/remote.h"
 #include "support/runner.h"
+#include "support/spot.h"
 #include "support/subject.h"
 #include "support/transfer.h"
 
@@ -31,27 +32,11 @@ constexpr std::size_t kVirtualBytes = 64;
 constexpr std::size_t kLineBytes = 48;
 constexpr std::size_t kIdleBytes = 8;
 constexpr double kPacedPerSecond = 1e9 / PacedStream<FutexPair>::kPeriodNs;
-constexpr const char* kTooShort = "a message must hold its 8-byte sequence number";
 
 template <class End>
 using Stream = OneWay<End>;
 template <class End>
 using BatchedStream = OneWay<End, kBatch>;
-
-/// Where in the experiment a cell lies, beside its mechanism and its workload.
-struct Spot {
-  std::size_t bytes;
-  Placement placement;
-  Wait wait;
-};
-
-template <class M>
-void check_size(std::size_t bytes) {
-  if (bytes < Payload::kWord) throw UnsupportedCell(kTooShort);
-  if (bytes > M::kPipe.max_message_bytes) {
-    throw UnsupportedCell("at most " + std::to_string(M::kPipe.max_message_bytes) + " bytes in a message");
-  }
-}
 
 template <class M>
 Case blank(std::string workload, Traffic traffic, const Spot& spot) {
@@ -179,7 +164,7 @@ Case memory_copy(const char* name, std::size_t bytes, MemoryCopy::Caches caches)
   cell.processes = 1;
   cell.measure = Measure::kRate;
   cell.make = [bytes, caches](const Cpus& /*cpus*/) {
-    if (bytes < Payload::kWord) throw UnsupportedCell(kTooShort);
+    check_holds_number(bytes);
     return std::make_unique<Duel>(std::make_unique<MemoryCopy>(bytes, caches), nullptr);
   };
   return cell;

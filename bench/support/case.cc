@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <numeric>
 #include <string_view>
 #include <utility>
@@ -35,6 +36,10 @@ void add_latencies(Json& figures, const Latencies& latencies) {
     if (const auto value = latencies.percentile_ns(quantile)) figures[std::string(key)] = *value;
   }
   figures["latency_max_ns"] = latencies.max_ns();
+}
+
+void add_spectrum(Json& line, const char* key, const Latencies& latencies) {
+  if (Json found = spectrum(latencies); !found.empty()) line[key] = std::move(found);
 }
 
 /// Of the median block.
@@ -99,6 +104,20 @@ double fairness_index(const std::vector<std::uint64_t>& shares) {
   return squares == 0 ? 1 : sum * sum / (static_cast<double>(shares.size()) * squares);
 }
 
+Json spectrum(const Latencies& latencies) {
+  Json quantiles = Json::array();
+  Json values = Json::array();
+  for (const double quantile : {0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999, 0.99995,
+                                0.99999, 0.999995, 0.999999}) {
+    const auto value = latencies.percentile_ns(quantile);
+    if (!value) break;
+    quantiles.push_back(quantile);
+    values.push_back(std::llround(*value));
+  }
+  if (quantiles.empty()) return Json::object();
+  return {{"quantile", std::move(quantiles)}, {"latency_ns", std::move(values)}};
+}
+
 Json metrics(const Case& cell, const Tally& tally, std::uint64_t operations) {
   Json figures = Json::object();
   const auto total = static_cast<double>(operations * tally.block_ns.size());
@@ -120,6 +139,7 @@ Json record(const Case& cell, const Duel& duel, const Cpus& cpus, const Outcome&
   if (!duel.limit_name().empty()) line["limit"] = duel.limit_name();
   const Quantity quantity = quantity_of(cell.measure);
   line["metrics"] = metrics(cell, outcome.subject, outcome.operations);
+  add_spectrum(line, "spectrum", outcome.subject.latencies);
   line["blocks"] = {{"operations", outcome.operations},
                     {"seed", Duel::kSeed},
                     {"samples_per_operation", cell.samples_per_operation},
@@ -128,11 +148,19 @@ Json record(const Case& cell, const Duel& duel, const Cpus& cpus, const Outcome&
   line["fairness"] = {{"messages_per_operation", cell.messages_per_operation}, {"subject", duel.subject().fairness()}};
   if (duel.limit() != nullptr) {
     line["limit_metrics"] = metrics(cell, outcome.limit, outcome.operations);
+    add_spectrum(line, "limit_spectrum", outcome.limit.latencies);
     // Of nothing at all there is no ratio.
     line["blocks"][cell.measure == Measure::kIdle ? "limit_cpu_ns" : "limit_ns"] = outcome.limit.of(quantity);
     line["blocks"]["order"] = outcome.order;
     line["fairness"]["limit"] = duel.limit()->fairness();
   }
+  if (cpus) line["fairness"]["cpus"] = {cpus->first, cpus->second};
+  return line;
+}
+
+Json record(const Case& cell, const Cpus& cpus, const Json& found) {
+  Json line = identity(cell);
+  line.update(found);
   if (cpus) line["fairness"]["cpus"] = {cpus->first, cpus->second};
   return line;
 }

@@ -48,6 +48,9 @@ struct Case {
   double offered_per_s = 0;                 ///< of a schedule
   /// Throws UnsupportedCell. This process is already where it belongs; workers go to cpus->second.
   std::function<std::unique_ptr<Duel>(const Cpus& cpus)> make;
+  /// Instead of `make`, where blocks against a limit do not fit: measures everything in one go, under the same
+  /// conditions. The members that the record has beside its identity: metrics, fairness and others.
+  std::function<Json(const Cpus& cpus)> study;
 
   /// primitive/workload/name/bytes/placement/wait/call/form
   std::string full_name() const;
@@ -56,10 +59,16 @@ struct Case {
 /// Jain's index of how evenly `shares` are: 1 if all are equal, 1/n if one has everything.
 double fairness_index(const std::vector<std::uint64_t>& shares);
 
+/// The distribution by its percentiles, ascending, as far as enough samples lie beyond: {"quantile", "latency_ns"}.
+/// Empty without samples.
+Json spectrum(const Latencies& latencies);
+
 /// One side's figures under their keys in the records file.
 Json metrics(const Case& cell, const Tally& tally, std::uint64_t operations);
 /// The line of a measured case.
 Json record(const Case& cell, const Duel& duel, const Cpus& cpus, const Outcome& outcome);
+/// The line of a case that is a study; `found` is what it gave.
+Json record(const Case& cell, const Cpus& cpus, const Json& found);
 /// The line of a case that cannot be measured.
 Json unsupported_record(const Case& cell, const std::string& reason);
 

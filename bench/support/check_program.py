@@ -1,6 +1,6 @@
 """Runs a benchmark program briefly, as a user would, and checks its exit status and the records it writes.
 
-usage: check_program.py PROGRAM sound|repetitions|unsupported|one_cpu|usage [OPTION...]
+usage: check_program.py PROGRAM sound|studies|repetitions|unsupported|no_schedule|one_cpu|usage [OPTION...]
        check_program.py PROGRAM remote SCHEME [OPTION...]
 """
 import json
@@ -28,7 +28,7 @@ def listed(program, options):
     names = subprocess.run([program, "--benchmark_list_tests", *options], check=True, capture_output=True,
                            text=True).stdout.split()
     assert names, "no case matches"
-    return [name.removesuffix("/manual_time") for name in names]
+    return [name.removesuffix("/manual_time").removesuffix("/iterations:1") for name in names]
 
 
 def run(program, options, cpus=None):
@@ -62,6 +62,18 @@ def check_metrics(record, metrics):
     assert shown == sorted(shown) and shown[0] > 0, f"percentiles out of order: {shown}"
 
 
+def check_spectrum(spectrum, metrics):
+    """Present where there are latencies, ascending, and of the same distribution."""
+    assert (spectrum is not None) == ("latency_p50_ns" in metrics), metrics
+    if spectrum is None:
+        return
+    quantiles, values = spectrum["quantile"], spectrum["latency_ns"]
+    assert len(quantiles) == len(values) and quantiles == sorted(quantiles) and values == sorted(values), spectrum
+    for key, quantile in PERCENTILES.items():
+        assert (key in metrics) == (quantile in quantiles), f"{key} beside {quantiles}"
+        assert key not in metrics or abs(values[quantiles.index(quantile)] - metrics[key]) <= 0.5, (key, spectrum)
+
+
 def check_pairs(record):
     """What subject and limit share: blocks in random order, figures and a fairness sheet each."""
     blocks = record["blocks"]
@@ -70,6 +82,7 @@ def check_pairs(record):
     assert record["workload"] == "idle" or min(limit_ns) > 0
     assert set(blocks["order"]) == {0, 1}, "the order of the blocks is not random"
     check_metrics(record, record["limit_metrics"])
+    check_spectrum(record.get("limit_spectrum"), record["limit_metrics"])
     assert record["fairness"]["limit"]
 
 
@@ -82,6 +95,7 @@ def check_record(record):
     assert len(blocks["subject_ns"]) >= FEWEST_BLOCKS
     assert record["workload"] == "idle" or min(blocks["subject_ns"]) > 0
     check_metrics(record, record["metrics"])
+    check_spectrum(record.get("spectrum"), record["metrics"])
     assert record["fairness"]["subject"]
     if "limit" in record:
         check_pairs(record)
@@ -108,6 +122,54 @@ def sound(program, options):
             assert abs(entry["real_time"] * entry["iterations"] / sum(blocks["subject_ns"]) - 1) < 0.01
 
 
+def check_load(record):
+    """Rates ascend, none is achieved that was not offered, and the sustainable one is among them."""
+    curve, closed = record["load_curve"], record["closed_loop"]
+    offered = [step["offered_per_s"] for step in curve]
+    assert len(curve) >= 9 and offered == sorted(set(offered)) and offered[0] > 0, offered
+    for step in [*curve, closed]:
+        p50, p99 = step["latency_p50_ns"], step["latency_p99_ns"]
+        assert p50 is None or p50 > 0
+        assert (p99 is not None) == (step["samples"] >= 1000) and (p99 is None or p99 >= p50), step
+    assert all(0 < step["achieved_per_s"] <= 1.01 * step["offered_per_s"] for step in curve), curve
+    assert closed["messages_per_s"] > 0
+    assert record["metrics"].get("sustainable_per_s", offered[0]) in offered
+    assert record["metrics"]["samples"] == sum(step["samples"] for step in curve)
+
+
+def check_death(record):
+    metrics = record["metrics"]
+    assert metrics["samples"] == 60 and metrics["sent"] > 0 and metrics["lost"] <= metrics["sent"], metrics
+    assert 0 < metrics["notice_p50_ns"] <= metrics["notice_max_ns"], metrics
+
+
+def check_calls(record):
+    """A message through the kernel takes a call to send it and, sooner or later, one to receive it."""
+    calls = record["metrics"]["system_calls_per_message"]
+    assert calls >= 0
+    if record["workload"] == "system_calls" and record["name"] in ("posix_pipe", "unix_socket", "tcp_socket"):
+        assert 1.9 < calls < 4.1, record["metrics"]
+
+
+def check_memory(record):
+    metrics = record["metrics"]
+    assert 0 < metrics["memory_bytes_per_object"] < 1 << 26, metrics
+    assert metrics["descriptors_per_object"] >= 0, metrics
+    assert metrics["processes_per_object"] == 1 or record["primitive"] != "pool", metrics
+
+
+def studies(program, options):
+    """Cases that are no blocks beside a limit."""
+    checks = {"load": check_load, "death": check_death, "system_calls": check_calls,
+              "system_calls_one_way": check_calls, "memory": check_memory}
+    names = listed(program, options)
+    records, _ = run(program, options)
+    assert [record["case"] for record in records] == names
+    for record in records:
+        assert IDENTITY <= record.keys() and "unsupported" not in record and record["fairness"], record
+        checks[record["workload"]](record)
+
+
 def repetitions(program, options):
     names = listed(program, options)
     records, _ = run(program, ["--benchmark_repetitions=3", "--benchmark_report_aggregates_only=true", *options])
@@ -127,6 +189,10 @@ def check_unsupported(program, options, word, cpus=None):
 
 def unsupported(program, options):
     check_unsupported(program, options, "sequence number")
+
+
+def no_schedule(program, options):
+    check_unsupported(program, options, "keeps the schedule")
 
 
 def one_cpu(program, options):
@@ -158,5 +224,6 @@ def remote(program, options):
 
 
 if __name__ == "__main__":
-    {check.__name__: check for check in (sound, repetitions, unsupported, one_cpu, usage, remote)}[sys.argv[2]](
+    {check.__name__: check for check in (sound, studies, repetitions, unsupported, no_schedule, one_cpu, usage,
+                                           remote)}[sys.argv[2]](
         sys.argv[1], sys.argv[3:])

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <numeric>
 #include <vector>
+
+#include "support/case.h"
 
 namespace crucible::bench {
 namespace {
@@ -33,6 +36,18 @@ TEST(Latencies, NoPercentileWithFewerThanTenSamplesBeyond) {
   latencies.add(one_to(1));
   EXPECT_TRUE(latencies.percentile_ns(0.99).has_value());
   EXPECT_FALSE(latencies.percentile_ns(0.999).has_value());
+}
+
+TEST(Spectrum, AscendsAndEndsWhereTenSamplesLieBeyond) {
+  Latencies latencies;
+  latencies.add(one_to(20'000));
+  const Json found = spectrum(latencies);
+  EXPECT_EQ(found["quantile"].get<std::vector<double>>(),
+            (std::vector{0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995}));
+  const auto values = found["latency_ns"].get<std::vector<std::int64_t>>();
+  EXPECT_TRUE(std::is_sorted(values.begin(), values.end()));
+  EXPECT_NEAR(static_cast<double>(values.back()), 19'990, 200);
+  EXPECT_TRUE(spectrum(Latencies()).empty());
 }
 
 TEST(Latencies, NoneOfNoSamples) { EXPECT_FALSE(Latencies().percentile_ns(0.5).has_value()); }

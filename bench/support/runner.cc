@@ -49,11 +49,14 @@ class Session {
  public:
   explicit Session(const Case& cell) : cell_(cell), cpus_(cpus_for(cell.placement)) {
     if (cpus_) pin(cpus_->first);
-    duel_ = cell.make(cpus_);
+    if (cell.make) duel_ = cell.make(cpus_);
   }
   const Case& cell() const noexcept { return cell_; }
 
-  Json run(benchmark::State& state) {
+  Json run(benchmark::State& state) { return duel_ ? run_duel(state) : run_study(state); }
+
+ private:
+  Json run_duel(benchmark::State& state) {
     Outcome outcome;
     const auto batch = static_cast<benchmark::IterationCount>(kPairsAtOnce * duel_->operations());
     while (state.KeepRunningBatch(batch)) {
@@ -73,7 +76,17 @@ class Session {
     return line;
   }
 
- private:
+  Json run_study(benchmark::State& state) {
+    Json line;
+    while (state.KeepRunning()) {
+      const std::int64_t start = Deadline::now_ns();
+      line = record(cell_, cpus_, cell_.study(cpus_));
+      state.SetIterationTime(static_cast<double>(Deadline::now_ns() - start) * 1e-9);
+    }
+    for (const auto& [key, value] : line["metrics"].items()) state.counters[key] = value.get<double>();
+    return line;
+  }
+
   const Case& cell_;
   AffinityScope scope_;
   Cpus cpus_;
@@ -146,9 +159,10 @@ int run(int argc, char** argv, const std::function<std::vector<Case>(const Optio
   const std::vector<Case> cases = list_cases(options);
   Recorder recorder(options.records);
   for (const Case& cell : cases) {
-    benchmark::RegisterBenchmark(cell.full_name().c_str(), [&](benchmark::State& state) {
-      recorder.measure(cell, state);
-    })->UseManualTime();
+    auto* registered = benchmark::RegisterBenchmark(cell.full_name().c_str(),
+                                                    [&](benchmark::State& state) { recorder.measure(cell, state); });
+    registered->UseManualTime();
+    if (cell.study) registered->Iterations(1);  // it has its own length
   }
   benchmark::AddCustomContext("crucible_seed", std::to_string(Duel::kSeed));
   benchmark::RunSpecifiedBenchmarks(&recorder);

@@ -181,6 +181,14 @@ def outcome(line):
     if "unsupported" in line:
         return f"unsupported: {line['unsupported']}"
     metrics = line["metrics"]
+    if "notice_p50_ns" in metrics:
+        return f"death noticed in {text.nanoseconds(metrics['notice_p50_ns'])}, {metrics['lost']} lost"
+    if "system_calls_per_message" in metrics:
+        return f"{metrics['system_calls_per_message']:.3g} system calls per message"
+    if "memory_bytes_per_object" in metrics:
+        return f"{text.size(round(metrics['memory_bytes_per_object']))} each"
+    if "sustainable_per_s" in metrics:
+        return text.rate(metrics["sustainable_per_s"], " messages/s sustained")
     if "latency_p50_ns" in metrics:
         return f"p50 {text.nanoseconds(metrics['latency_p50_ns'])}"
     for key, words in (("messages_per_s", " messages/s"), ("connections_per_s", " connections/s"),

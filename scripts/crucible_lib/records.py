@@ -2,7 +2,7 @@
 from . import ratios
 
 _KEPT = ("case", "primitive", "workload", "role", "name", "wait", "placement", "bytes", "processes", "call", "form",
-         "metrics", "limit", "unsupported")
+         "metrics", "limit", "unsupported", "spectrum", "closed_loop", "load_curve")
 _SIDES = ("subject", "limit")
 
 
@@ -52,6 +52,8 @@ def limit_of(line):
     record = {key: line[key] for key in ("primitive", "workload", "wait", "placement", "bytes", "processes")}
     record.update(role="limit", name=line["limit"], call="direct", form="native", metrics=line["limit_metrics"],
                   paired_with=line["case"])
+    if "limit_spectrum" in line:
+        record["spectrum"] = line["limit_spectrum"]
     if "quantity" in line.get("blocks", {}):
         record["quantity"] = line["blocks"]["quantity"]
     if line.get("blocks", {}).get("limit_ns"):

@@ -20,6 +20,7 @@ DOOR = ("connect", "connect_key", "connect_10_clients", "connect_100_clients", "
 WAITS = {"shm_ring": ("adaptive", "spin", "block")}
 WAIT_FACTOR = {"kernel": 1.0, "block": 0.8, "adaptive": 0.02, "spin": 0.008}
 UNSUPPORTED = {"boost_ipc": 1 << 22}  # a mechanism with a limit, so that unsupported cells are seen
+FACTS = ("death", "system_calls", "system_calls_one_way")
 QUEUE = ("one_way_1x1", "one_way_2x2", "one_way_4x4", "one_way_8x8", "fan_in_4x1", "fan_out_1x4", "one_way_many_1x1",
          "depth_1_1x1", "depth_1024_1x1", "round_trip", "versus_cpython_1x1", "versus_boost_1x1")
 POOL = ("versus_cpython_chunk_1", "versus_cpython_chunk_default", "versus_executor_chunk_1", "workers_1", "workers_4",
@@ -53,6 +54,17 @@ RING_LIMITS = {"round_trip": {"cross": "line_round_trip", "same": "futex_round_t
 def cases(program, sizes):
     names = os.environ.get("FAKE_NAMES", "posix_pipe,unix_socket").split(",")
     series = [(name, wait) for name in names for wait in WAITS.get(name, ("kernel",))]
+    if program == "load_bench":
+        return [f"pipe/load/{name}/{size}/{placement}/{wait}/direct/native/iterations:1/manual_time"
+                for name, wait in series for size in sizes for placement in PLACEMENT_NS] + [
+                    f"pipe/harness/null/{size}/same/kernel/direct/native/manual_time" for size in sizes]
+    if program == "facts_bench":
+        found = [("pipe", workload, name, wait, "native") for workload in (*FACTS, "memory") for name, wait in series]
+        found += [("queue", "memory", name, wait, "native") for name, wait in series if name in NATIVE]
+        found += [(primitive, "memory", name, wait, "composed") for primitive in ("queue", "pool")
+                  for name, wait in series]
+        return [f"{primitive}/{workload}/{name}/64/free/{wait}/direct/{form}/iterations:1/manual_time"
+                for primitive, workload, name, wait, form in found]
     if program == "process_bench":
         return ["process/start_join/fork/0/free/kernel/direct/native/manual_time"]
     if program == "queue_bench":
@@ -120,6 +132,41 @@ def metrics(workload, size, per_operation, generator):
     return found
 
 
+def spectrum(figures):
+    """As wide as the percentiles beside it."""
+    if "latency_p50_ns" not in figures:
+        return None
+    p50, p99 = figures["latency_p50_ns"], figures["latency_p99_ns"]
+    steps = {0: p50 * 0.8, 0.1: p50 * 0.9, 0.25: p50 * 0.95, 0.5: p50, 0.75: p50 * 1.1, 0.9: p50 * 1.25,
+             0.95: p50 * 1.4, 0.99: p99, 0.995: p99 * 1.2, 0.999: p99 * 2, 0.9995: p99 * 3}
+    return {"quantile": list(steps), "latency_ns": [round(value) for value in steps.values()]}
+
+
+def study(workload, placement, per_operation):
+    """What a case gives that is no row of blocks; None for another."""
+    if workload == "death":
+        return {"metrics": {"notice_p50_ns": per_operation * 100, "notice_max_ns": per_operation * 900,
+                            "notice_sender_p50_ns": per_operation * 120, "sent": 90000, "received_after_death": 700,
+                            "lost": 0, "left_over": 0, "stuck": 0, "samples": 60}}
+    if workload.startswith("system_calls"):
+        return {"metrics": {"system_calls_per_message": 2.0 if per_operation > 3000 else 0.0, "samples": 6000}}
+    if workload == "memory":
+        return {"metrics": {"memory_bytes_per_object": round(per_operation) * 4.0, "descriptors_per_object": 4.0,
+                            "processes_per_object": 0.0, "samples": 32}}
+    if workload != "load":
+        return None
+    if placement == "same":
+        return {"unsupported": "who keeps the schedule needs a CPU of its own, or the schedule is what is measured"}
+    capacity = 2e9 / per_operation
+    curve = [{"offered_per_s": share * capacity, "achieved_per_s": min(share, 1.0) * capacity,
+              "latency_p50_ns": round(per_operation / max(0.02, 1.02 - share)),
+              "latency_p99_ns": round(3 * per_operation / max(0.01, 1.01 - share)) if share > 0.1 else None,
+              "samples": 1250} for share in (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.1)]
+    return {"metrics": {"sustainable_per_s": 0.98 * capacity, "samples": 11250}, "load_curve": curve,
+            "closed_loop": {"messages_per_s": 0.9e9 / per_operation, "latency_p50_ns": per_operation,
+                            "latency_p99_ns": 2 * per_operation, "samples": 5000}}
+
+
 def is_stream(workload):
     return workload.startswith(("one_way", "fan_", "depth_", "versus_", "workers_", "tasks_", "dict_",
                                 "list_"))
@@ -172,6 +219,9 @@ def record(case):
         rate = (29e9 if name == "memcpy_hot" else 11e9) / (1 + 200 / size)
         return {**line, "role": "limit", "processes": 1, "metrics": {"bytes_per_s": rate, "samples": 4000},
                 "blocks": {"operations": 20, "subject_ns": [20 * size / rate * 1e9] * 30}}
+    if workload == "harness":
+        return {**line, "role": "limit", "metrics": metrics(workload, size, 40.0, random.Random(7)),
+                "blocks": {"operations": 1000, "subject_ns": [40000.0] * 30}}
     if size > UNSUPPORTED.get(name, size):
         return {**line, "unsupported": f"messages of at most {UNSUPPORTED[name]} bytes"}
     if workload == "loan" and name != "shm_ring":
@@ -183,6 +233,9 @@ def record(case):
     base *= 1.0 + 0.35 * (zlib.crc32(name.encode()) % 9)
     base *= 1 if stream and wait != "spin" else WAIT_FACTOR[wait]
     limit_ns = (base + size * (0.12 if stream else 0.25)) * (0.9 + 0.05 * (zlib.crc32(name.encode()) % 7))
+    found = study(workload, placement, limit_ns)
+    if found:
+        return {**line, **found, "fairness": {"subject": {"kernel_buffer_bytes": 1 << 20}}}
     factor = 1.06 if wait == "kernel" else 1.9 if wait == "adaptive" else 1.3
     blocks = {"operations": 200, "subject_ns": [], "limit_ns": [], "order": []}
     if workload in ("idle", "paced"):
@@ -198,9 +251,11 @@ def record(case):
         blocks["order"].append(generator.randrange(2))
     if workload == "idle":
         blocks["limit_cpu_ns"] = blocks.pop("limit_ns")  # both sides may have used none: no ratio
-    return {**line, "metrics": metrics(workload, size, limit_ns * factor, generator),
-            "limit": limit_name(workload, name, placement, form),
-            "limit_metrics": metrics(workload, size, limit_ns, generator), "blocks": blocks,
+    subject, limit = (metrics(workload, size, ns, generator) for ns in (limit_ns * factor, limit_ns))
+    spectra = {key: spectrum(figures) for key, figures in (("spectrum", subject), ("limit_spectrum", limit))
+               if spectrum(figures)}
+    return {**line, "metrics": subject, **spectra,
+            "limit": limit_name(workload, name, placement, form), "limit_metrics": limit, "blocks": blocks,
             "fairness": {"messages_per_operation": 2 if workload == "round_trip" else 1, "cpus": [0, 1],
                          "subject": {"kernel_buffer_bytes": 1 << 20, "sender_may_reuse_buffer": "at return"},
                          "limit": {"kernel_buffer_bytes": 1 << 16}}}

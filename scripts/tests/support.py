@@ -86,7 +86,7 @@ def make_tree(root, names=("posix_pipe", "unix_socket"), build_type="Release"):
     build = root / "build" / "release"
     for part, script, programs in (("bench", "fake_bench.py", ("pipe_bench", "door_bench", "process_bench",
                                                                "queue_bench", "sync_bench", "pool_bench",
-                                                               "manager_bench")),
+                                                               "manager_bench", "load_bench", "facts_bench")),
                                    ("conformance", "fake_suite.py", ("process_test", "pipe_test", "codec_test"))):
         (build / part).mkdir(parents=True)
         for program in programs:

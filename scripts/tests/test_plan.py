@@ -53,7 +53,7 @@ class Plans(unittest.TestCase):
     def test_profiles_keep_their_promised_durations(self):
         totals = {name: plan.make(name, self.SEVEN).total_s for name in ("smoke", "quick", "full")}
         self.assertLess(totals["smoke"], 60)
-        self.assertTrue(300 <= totals["quick"] <= 660, totals)
+        self.assertTrue(300 <= totals["quick"] <= 900, totals)
         self.assertTrue(3000 <= totals["full"] <= 4200, totals)
 
     def test_more_mechanisms_share_the_same_time(self):
@@ -133,7 +133,8 @@ class Plans(unittest.TestCase):
 
     def test_sizes_replace_those_of_messages_only(self):
         cells = plan.make("smoke", self.MECHANISMS, sizes=[8, 4096]).cells
-        self.assertEqual({cell.bytes for cell in cells if cell.primitive == "pipe"}, {8, 4096})
+        messages = {cell.bytes for cell in cells if cell.primitive == "pipe" and cell.binary != "facts_bench"}
+        self.assertEqual(messages, {8, 4096})
         self.assertEqual({cell.bytes for cell in cells if cell.primitive == "process"}, {0})
 
     def test_no_cell_is_planned_twice(self):

@@ -57,6 +57,8 @@ class Records(unittest.TestCase):
         self.assertEqual((record["role"], record["name"], record["limit"]), ("mechanism", "posix_pipe", "pipe_raw"))
         self.assertEqual((limit["role"], limit["name"], limit["paired_with"]), ("limit", "pipe_raw", record["case"]))
         self.assertEqual(limit["metrics"], line()["limit_metrics"])
+        self.assertEqual(record["spectrum"], line()["spectrum"])
+        self.assertEqual(limit["spectrum"], line()["limit_spectrum"])
         self.assertNotIn("blocks", record)
 
     def test_each_side_has_its_own_fairness_sheet(self):
