@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 
-from . import environment, interpreter, measure, plan, project, text
+from . import crosscheck, environment, interpreter, measure, plan, project, text
 
 STATUS = "Exit status: 0 good, 1 a clause or a measurement failed, 2 wrong usage, 3 something is not installed."
 
@@ -90,6 +90,10 @@ def make_parser():
                          help="only these, one per line")
     listing.add_argument("--build-dir", type=pathlib.Path, default=project.RELEASE_DIR, metavar="DIR",
                          help="the build to ask (default: build/release)")
+
+    crosscheck.add_options(_command(commands, "crosscheck", crosscheck_command,
+                                    "compare our round trips with those of perf, sockperf and qperf",
+                                    crosscheck.DESCRIPTION, crosscheck.EPILOG))
     return parser
 
 
@@ -166,7 +170,7 @@ def run_command(options):
 
 def _present(document, folder):
     """Charts, summary and report into the folder; the headline and the path onto the terminal."""
-    from . import charts, markdown, report, summary
+    from . import charts, markdown, report, stalls, summary
     path = report.render(document, folder, charts.draw(document, folder))
     (folder / markdown.FILE).write_text(markdown.render(document), encoding="utf-8")
     heads, rows = summary.headline(document)
@@ -175,6 +179,8 @@ def _present(document, folder):
     if not all(row.valid for row in rows):
         print("a mechanism that FAILED or was not checked has no valid numbers")
     for sentence in summary.process_rows(document):
+        print(sentence)
+    for sentence in stalls.sentences(document):
         print(sentence)
     gaps = sum("metrics" not in record for record in document["records"])
     if gaps:
@@ -206,6 +212,11 @@ def report_command(options):
     count, wrong = checked
     print(f"{count} ratios recomputed from the raw blocks" + (f"; they differ for {', '.join(wrong)}" if wrong else ""))
     return project.FAILED if wrong else project.OK
+
+
+def crosscheck_command(options):
+    interpreter.ensure_all()
+    return crosscheck.command(options)
 
 
 def _all_cases(build_dir):

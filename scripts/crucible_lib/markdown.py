@@ -1,5 +1,5 @@
 """summary.md: a run where Markdown is read."""
-from . import summary, tables, targets
+from . import stalls, summary, tables, targets
 
 FILE = "summary.md"
 
@@ -14,6 +14,11 @@ def _section(title, heads, rows):
     return f"## {title}\n\n{table(heads, rows)}\n\n" if rows else ""
 
 
+def _stalls(results):
+    found = stalls.sentences(results)
+    return "## Stalls\n\n" + "".join(f"- {sentence}\n" for sentence in found) + "\n" if found else ""
+
+
 def render(results):
     """summary.md: the tables to paste where Markdown is read."""
     heads, rows = summary.headline(results)
@@ -23,6 +28,7 @@ def render(results):
     legend = ", ".join(f"{summary.VERDICT_MARK[v]} {meaning}" for v, meaning in summary.VERDICT_MEANING.items())
     example = f"**{results['run']['example']}**\n\n" if "example" in results["run"] else ""
     parts = [example, table(heads, [row.cells for row in rows]), f"\n\n{summary.machine(results)}.\n\n",
+             _stalls(results),
              _section("Targets", *targets.table(results))]
     for title, made in (("Queues", tables.queue_table), ("Pools", tables.pool_table), ("Locks", tables.sync_table),
                         ("Named doors", tables.door_table), ("CPU of who waits", tables.cpu_table)):
