@@ -21,20 +21,24 @@ class Wrapper : public Connection {
  public:
   explicit Wrapper(std::unique_ptr<Connection> inner) noexcept : inner_(std::move(inner)) {}
 
-  Status send_bytes(ByteView message, Deadline deadline) override { return inner_->send_bytes(message, deadline); }
-  Status send_many(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline) override {
+  Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) override {
+    return inner_->send_bytes(message, deadline);
+  }
+  Status send_many(std::span<const ByteView> messages, std::size_t& sent,
+                   Deadline deadline = Deadline::never()) override {
     for (sent = 0; sent < messages.size(); ++sent) {
       if (const Status status = send_bytes(messages[sent], deadline); status != Status::kOk) return status;
     }
     return Status::kOk;
   }
-  Status recv_bytes(Bytes& message, std::size_t max_length, Deadline deadline) override {
+  Status recv_bytes(Bytes& message, std::size_t max_length = kNoLimit, Deadline deadline = Deadline::never()) override {
     return inner_->recv_bytes(message, max_length, deadline);
   }
-  Status recv_bytes_into(ByteSpan buffer, std::size_t& received, Deadline deadline, Bytes* too_long) override {
+  Status recv_bytes_into(ByteSpan buffer, std::size_t& received, Deadline deadline = Deadline::never(),
+                         Bytes* too_long = nullptr) override {
     return inner_->recv_bytes_into(buffer, received, deadline, too_long);
   }
-  Status wait_readable(Deadline deadline) override { return inner_->wait_readable(deadline); }
+  Status wait_readable(Deadline deadline = Deadline::never()) override { return inner_->wait_readable(deadline); }
   void close() noexcept override { inner_->close(); }
   bool closed() const noexcept override { return inner_->closed(); }
   bool readable() const noexcept override { return inner_->readable(); }
@@ -54,7 +58,7 @@ class Wrapper : public Connection {
 class Dropping : public Wrapper {
  public:
   using Wrapper::Wrapper;
-  Status send_bytes(ByteView message, Deadline deadline) override {
+  Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) override {
     constexpr std::uint64_t kPeriod = 100'000;
     if (++sent_ % kPeriod == kPeriod / 2) return Status::kOk;
     return Wrapper::send_bytes(message, deadline);
@@ -68,7 +72,7 @@ class Dropping : public Wrapper {
 class Truncating : public Wrapper {
  public:
   using Wrapper::Wrapper;
-  Status send_bytes(ByteView message, Deadline deadline) override {
+  Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) override {
     constexpr std::size_t kMost = 4096;
     return Wrapper::send_bytes(message.first(std::min(message.size(), kMost)), deadline);
   }
@@ -78,7 +82,7 @@ class Truncating : public Wrapper {
 class Swapping : public Wrapper {
  public:
   using Wrapper::Wrapper;
-  Status recv_bytes(Bytes& message, std::size_t max_length, Deadline deadline) override {
+  Status recv_bytes(Bytes& message, std::size_t max_length = kNoLimit, Deadline deadline = Deadline::never()) override {
     if (held_) {
       message = *std::exchange(held_, std::nullopt);
       return Status::kOk;
@@ -92,7 +96,9 @@ class Swapping : public Wrapper {
     }
     return status;
   }
-  Status wait_readable(Deadline deadline) override { return held_ ? Status::kOk : Wrapper::wait_readable(deadline); }
+  Status wait_readable(Deadline deadline = Deadline::never()) override {
+    return held_ ? Status::kOk : Wrapper::wait_readable(deadline);
+  }
 
  private:
   std::uint64_t received_ = 0;
@@ -103,7 +109,7 @@ class Swapping : public Wrapper {
 class Stalling : public Wrapper {
  public:
   using Wrapper::Wrapper;
-  Status send_bytes(ByteView message, Deadline deadline) override {
+  Status send_bytes(ByteView message, Deadline deadline = Deadline::never()) override {
     constexpr auto kPeriod = std::chrono::seconds(5);
     constexpr auto kStall = std::chrono::milliseconds(200);
     if (const auto now = std::chrono::steady_clock::now(); now - last_ >= kPeriod) {
@@ -121,7 +127,8 @@ class Stalling : public Wrapper {
 class Inventing : public Wrapper {
  public:
   using Wrapper::Wrapper;
-  Status recv_bytes(Bytes& message, std::size_t max_length, Deadline /*deadline*/) override {
+  Status recv_bytes(Bytes& message, std::size_t max_length = kNoLimit,
+                    Deadline /*deadline*/ = Deadline::never()) override {
     const Status status = Wrapper::recv_bytes(message, max_length, Deadline::immediate());
     if (status != Status::kTimeout) return status;
     message.clear();
@@ -133,7 +140,7 @@ class Inventing : public Wrapper {
 class Discarding : public Wrapper {
  public:
   using Wrapper::Wrapper;
-  Status send_bytes(ByteView message, Deadline /*deadline*/) override {
+  Status send_bytes(ByteView message, Deadline /*deadline*/ = Deadline::never()) override {
     const Status status = Wrapper::send_bytes(message, Deadline::immediate());
     return status == Status::kTimeout ? Status::kOk : status;
   }
