@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from . import completion, doctor, environment, interpreter, measure, plan, project, text
+from . import completion, crosscheck, doctor, environment, interpreter, measure, plan, project, text
 
 STATUS = "Exit status: 0 good, 1 a clause or a measurement failed, 2 wrong usage, 3 something is not installed."
 
@@ -94,6 +94,9 @@ def make_parser():
                          help="the build to ask (default: build/release)")
     for module in (doctor, completion):
         module.register(functools.partial(_command, commands))
+    crosscheck.add_options(_command(commands, "crosscheck", crosscheck_command,
+                                    "compare our round trips with those of perf, sockperf and qperf",
+                                    crosscheck.DESCRIPTION, crosscheck.EPILOG))
     return parser
 
 
@@ -173,7 +176,7 @@ def run_command(options):
 
 def _present(document, folder):
     """Charts, summary and report into the folder; the headline and the path onto the terminal."""
-    from . import charts, markdown, report, summary
+    from . import charts, markdown, report, stalls, summary
     drawn = charts.draw(document, folder)
     path = report.render(document, folder, drawn)
     (folder / markdown.FILE).write_text(markdown.render(document, drawn), encoding="utf-8")
@@ -183,6 +186,8 @@ def _present(document, folder):
     if not all(row.valid for row in rows):
         print("a mechanism that FAILED or was not checked has no valid numbers")
     for sentence in summary.process_rows(document):
+        print(sentence)
+    for sentence, _, _ in stalls.findings(document):
         print(sentence)
     gaps = sum("metrics" not in record for record in document["records"])
     if gaps:
@@ -214,6 +219,11 @@ def report_command(options):
     count, wrong = checked
     print(f"{count} ratios recomputed from the raw blocks" + (f"; they differ for {', '.join(wrong)}" if wrong else ""))
     return project.FAILED if wrong else project.OK
+
+
+def crosscheck_command(options):
+    interpreter.ensure_all()
+    return crosscheck.command(options)
 
 
 def _all_cases(build_dir):

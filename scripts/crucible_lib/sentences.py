@@ -1,7 +1,7 @@
 """What a run says, in sentences: each follows from cells of results.json and claims no more than their intervals."""
 import typing
 
-from . import conformance, intervals, sentences_pipe, sentences_rest
+from . import conformance, intervals, sentences_pipe, sentences_rest, stalls
 
 
 class Finding(typing.NamedTuple):
@@ -24,6 +24,7 @@ QUESTIONS = {
     "pools": "Which pool?",
     "managers": "Which manager?",
     "locks": "What do locks cost?",
+    "stalls": "Who stops for long now and then?",
     "death": "What if a process dies?",
     "trust": "How far can these figures be compared?",
 }
@@ -31,7 +32,8 @@ _MAKERS = {
     "contract": sentences_rest.contract, "answers": sentences_pipe.answers, "order": sentences_pipe.order,
     "carries": sentences_pipe.carries, "cpu": sentences_pipe.cpu, "limits": sentences_rest.limits,
     "peers": sentences_rest.peers, "queues": sentences_rest.queues, "pools": sentences_rest.pools,
-    "managers": sentences_rest.managers, "locks": sentences_rest.locks, "death": sentences_rest.death,
+    "managers": sentences_rest.managers, "locks": sentences_rest.locks, "stalls": stalls.findings,
+    "death": sentences_rest.death,
 }
 
 
