@@ -1,5 +1,6 @@
 """The sub-commands of scripts/crucible."""
 import argparse
+import functools
 import os
 import pathlib
 import platform
@@ -7,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from . import environment, interpreter, measure, plan, project, text
+from . import environment, interpreter, measure, noise_run, plan, project, text
 
 STATUS = "Exit status: 0 good, 1 a clause or a measurement failed, 2 wrong usage, 3 something is not installed."
 
@@ -90,6 +91,8 @@ def make_parser():
                          help="only these, one per line")
     listing.add_argument("--build-dir", type=pathlib.Path, default=project.RELEASE_DIR, metavar="DIR",
                          help="the build to ask (default: build/release)")
+    add = functools.partial(_command, commands)
+    noise_run.register(add, _add_build_options)
     return parser
 
 
@@ -120,9 +123,10 @@ def _plan(options):
     return made
 
 
-def _new_folder(options, started):
+def new_folder(options, started, prefix=""):
     from . import results
-    folder = options.out or project.ROOT / "results" / results.folder_name(started, options.host, project.commit()[0])
+    name = prefix + results.folder_name(started, options.host, project.commit()[0])
+    folder = options.out or project.ROOT / "results" / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -149,7 +153,7 @@ def run_command(options):
         made = _plan(options)  # once more: only what is built tells how its mechanisms can wait
     project.refuse_debug_build(options.build_dir)
     started = results.now()
-    folder = _new_folder(options, started)
+    folder = new_folder(options, started)
     surroundings = environment.collect(options.build_dir, options.host)
     print(f"{len(made.cells)} cases, about {text.seconds(made.total_s)}", file=sys.stderr)
     run = measure.Measurement(made, options.build_dir, folder).execute()

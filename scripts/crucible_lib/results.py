@@ -11,11 +11,13 @@ SCHEMA = project.SCRIPTS / "results.schema.json"
 FILE = "results.json"
 
 
-def validate(results):
-    """Raises Stop with the place of the first fault."""
+def validate(results, part=None):
+    """Raises Stop with the place of the first fault; `part`: one of the schema's definitions instead of all of it."""
     import jsonschema  # here, since listing cases needs only the standard library
 
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    if part:
+        schema = {"$defs": schema["$defs"], "$ref": f"#/$defs/{part}"}
     fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(results))
     if fault:
         raise project.Stop(f"{FILE} would not follow its schema, at {fault.json_path}: {fault.message}", project.FAILED)
