@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from . import environment, interpreter, measure, noise_run, plan, project, text
+from . import compare, environment, interpreter, measure, noise, noise_run, plan, project, text
 
 STATUS = "Exit status: 0 good, 1 a clause or a measurement failed, 2 wrong usage, 3 something is not installed."
 
@@ -69,6 +69,11 @@ def make_parser():
                      "pipe/round_trip/unix_socket/64/cross/kernel/direct, contains a match; the time saved goes "
                      "to them")
     run.add_argument("--sizes", type=_sizes, metavar="LIST", help="message sizes instead of the profile's, as 8,4K,1M")
+    run.add_argument("--resume", type=pathlib.Path, metavar="DIR",
+                     help="continue the interrupted or killed run in this folder: same profile and options, same "
+                     "build; what it measured is not measured again")
+    run.add_argument("--noise", type=pathlib.Path, metavar="FILE", help="the noise.json that states this machine's "
+                     "noise floor, instead of the newest in results/")
     run.add_argument("--dry-run", action="store_true", help="print the plan and its duration, do nothing")
     run.add_argument("--host", default=platform.node() or "unknown", metavar="NAME",
                      help="name of this machine in what is published (default: %(default)s)")
@@ -84,6 +89,8 @@ def make_parser():
                       "Makes the charts, summary.md and report.html anew from results.json, and checks that every\n"
                       "ratio in it follows from the raw blocks kept beside it.")
     report.add_argument("dir", type=pathlib.Path, metavar="DIR", help="a run folder")
+    report.add_argument("--check", action="store_true", help="draw nothing: only recompute every ratio; status 1 if "
+                        "one differs, or if there are no raw blocks to recompute it from")
 
     listing = _command(commands, "list", list_command, "mechanisms, workloads, profiles and cases",
                        "Lists what there is: from the benchmark programs if they are built, else from the profiles.")
@@ -92,6 +99,7 @@ def make_parser():
     listing.add_argument("--build-dir", type=pathlib.Path, default=project.RELEASE_DIR, metavar="DIR",
                          help="the build to ask (default: build/release)")
     add = functools.partial(_command, commands)
+    compare.register(add, _pattern)
     noise_run.register(add, _add_build_options)
     return parser
 
@@ -136,6 +144,17 @@ def new_folder(options, started, prefix=""):
     return folder
 
 
+def _noise(options, surroundings):
+    """The noise section of the run: of --noise, or of the newest noise run of this machine; None without one."""
+    if options.noise:
+        document = noise.read(options.noise)
+        if not noise.same_machine(document["environment"], surroundings):
+            raise project.Stop(f"{options.noise} was measured on another machine or kernel", project.USAGE)
+    else:
+        document = noise.newest(project.ROOT / "results", surroundings)
+    return noise.section(document) if document else None
+
+
 def run_command(options):
     made = _plan(options)
     if options.dry_run:
@@ -146,20 +165,32 @@ def run_command(options):
         return project.OK
 
     interpreter.ensure_all()
-    from . import results
+    from . import results, resume
 
     if not options.no_build:
         project.build(options.build_dir)
         made = _plan(options)  # once more: only what is built tells how its mechanisms can wait
     project.refuse_debug_build(options.build_dir)
-    started = results.now()
-    folder = new_folder(options, started)
-    surroundings = environment.collect(options.build_dir, options.host)
-    print(f"{len(made.cells)} cases, about {text.seconds(made.total_s)}", file=sys.stderr)
-    run = measure.Measurement(made, options.build_dir, folder).execute()
-
     chosen = {key: getattr(options, key) for key in ("only", "sizes") if getattr(options, key) is not None}
-    document = results.assemble(run, made, options.build_dir, started, surroundings, chosen)
+    started = results.now()
+    surroundings = environment.collect(options.build_dir, options.host)
+    floor = _noise(options, surroundings)
+    same = resume.identity(made, options.build_dir, chosen, surroundings)
+    folder = options.resume or new_folder(options, started)
+    journal, before = resume.Journal(folder), None
+    if options.resume:
+        journal.reopen()
+        journal.refuse_another(same)
+        before = journal.resume()
+        started = results.moment(journal.state["started"])
+        surroundings["resumed"] = journal.state["resumed"]
+        print(f"resuming: {len(before.lines)} cases are measured already", file=sys.stderr)
+    else:
+        journal.begin(same, started)
+    print(f"{len(made.cells)} cases, about {text.seconds(made.total_s)}", file=sys.stderr)
+    run = measure.Measurement(made, options.build_dir, folder, journal=journal, before=before).execute()
+
+    document = results.assemble(run, made, options.build_dir, started, surroundings, chosen, floor)
     measure.compress(folder / "raw")
     results.write(document, folder)
     _present(document, folder)
@@ -202,11 +233,12 @@ def report_command(options):
     interpreter.ensure_all()
     from . import results
     document = results.read(options.dir)
-    _present(document, options.dir)
+    if not options.check:
+        _present(document, options.dir)
     checked = results.recomputed(document, options.dir)
     if checked is None:
         print("the raw blocks are not here, so the ratios were not recomputed")
-        return project.OK
+        return project.FAILED if options.check else project.OK
     count, wrong = checked
     print(f"{count} ratios recomputed from the raw blocks" + (f"; they differ for {', '.join(wrong)}" if wrong else ""))
     return project.FAILED if wrong else project.OK

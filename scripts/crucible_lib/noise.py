@@ -119,8 +119,9 @@ def floor(results, metric, workload):
     kind = workload_class(workload)
     if kind in kinds:
         return kinds[kind]["floor"], f"measured on this machine, {results['noise']['started']}"
-    example = json.loads(EXAMPLE.read_text(encoding="utf-8"))["floors"]
+    example = json.loads(EXAMPLE.read_text(encoding="utf-8"))["floors"] if EXAMPLE.exists() else {}
     if metric not in example:
-        raise KeyError(f"no noise floor is known of {metric}")
+        raise project.Stop(f"no noise floor of {metric} is known: neither run carries one. Measure it by "
+                           "'scripts/crucible noise' before a run, or say --threshold", project.USAGE)
     return (max(entry["floor"] for entry in example[metric].values()),
             "assumed: no noise run of this machine; the largest of the committed example")
