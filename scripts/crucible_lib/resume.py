@@ -92,7 +92,7 @@ class Journal:
                 json.dumps(known.get(key)), json.dumps(value))
             if key in ("binaries", "mechanisms"):
                 names = [name for name in {**known[key], **value} if known[key].get(name) != value.get(name)]
-                then, now = "another build of", ", ".join(names)
+                then, now = "those of another build", "other " + ", ".join(names)
             raise project.Stop(f"this run cannot be resumed: its {key} {'differ' if key[-1] == 's' else 'differs'}, "
                                f"then {then}, now {now}", project.USAGE)
 
