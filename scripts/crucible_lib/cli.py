@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 
-from . import completion, crosscheck, doctor, environment, interpreter, measure, plan, project, text
+from . import (compare, completion, crosscheck, doctor, environment, interpreter, measure, noise, noise_run, plan, project,
+               text)
 
 STATUS = "Exit status: 0 good, 1 a clause or a measurement failed, 2 wrong usage, 3 something is not installed."
 
@@ -70,6 +71,11 @@ def make_parser():
                      "to them").completer = completion.case_parts
     run.add_argument("--sizes", type=_sizes, metavar="LIST", help="message sizes instead of the profile's, as 8,4K,1M"
                      ).completer = completion.sizes
+    run.add_argument("--resume", type=pathlib.Path, metavar="DIR",
+                     help="continue the interrupted or killed run in this folder: same profile and options, same "
+                     "build; what it measured is not measured again")
+    run.add_argument("--noise", type=pathlib.Path, metavar="FILE", help="the noise.json that states this machine's "
+                     "noise floor, instead of the newest in results/")
     run.add_argument("--dry-run", action="store_true", help="print the plan and its duration, do nothing")
     run.add_argument("--host", default=platform.node() or "unknown", metavar="NAME",
                      help="name of this machine in what is published (default: %(default)s)")
@@ -85,6 +91,8 @@ def make_parser():
                       "Makes the charts, summary.md and report.html anew from results.json, and checks that every\n"
                       "ratio in it follows from the raw blocks kept beside it.")
     report.add_argument("dir", type=pathlib.Path, metavar="DIR", help="a run folder")
+    report.add_argument("--check", action="store_true", help="draw nothing: only recompute every ratio; status 1 if "
+                        "one differs, or if there are no raw blocks to recompute it from")
 
     listing = _command(commands, "list", list_command, "mechanisms, workloads, profiles and cases",
                        "Lists what there is: from the benchmark programs if they are built, else from the profiles.")
@@ -92,11 +100,14 @@ def make_parser():
                          help="only these, one per line")
     listing.add_argument("--build-dir", type=pathlib.Path, default=project.RELEASE_DIR, metavar="DIR",
                          help="the build to ask (default: build/release)")
-    for module in (doctor, completion):
-        module.register(functools.partial(_command, commands))
+    add = functools.partial(_command, commands)
+    compare.register(add, _pattern)
+    noise_run.register(add, _add_build_options)
     crosscheck.add_options(_command(commands, "crosscheck", crosscheck_command,
                                     "compare our round trips with those of perf, sockperf and qperf",
                                     crosscheck.DESCRIPTION, crosscheck.EPILOG))
+    for module in (doctor, completion):
+        module.register(add)
     return parser
 
 
@@ -127,9 +138,10 @@ def _plan(options):
     return made
 
 
-def _new_folder(options, started):
+def new_folder(options, started, prefix=""):
     from . import results
-    folder = options.out or project.ROOT / "results" / results.folder_name(started, options.host, project.commit()[0])
+    name = prefix + results.folder_name(started, options.host, project.commit()[0])
+    folder = options.out or project.ROOT / "results" / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -137,6 +149,17 @@ def _new_folder(options, started):
     except OSError as error:
         raise project.Stop(f"cannot write to {folder}: {error.strerror}", project.USAGE) from None
     return folder
+
+
+def _noise(options, surroundings):
+    """The noise section of the run: of --noise, or of the newest noise run of this machine; None without one."""
+    if options.noise:
+        document = noise.read(options.noise)
+        if not noise.same_machine(document["environment"], surroundings):
+            raise project.Stop(f"{options.noise} was measured on another machine or kernel", project.USAGE)
+    else:
+        document = noise.newest(project.ROOT / "results", surroundings)
+    return noise.section(document) if document else None
 
 
 def run_command(options):
@@ -149,23 +172,35 @@ def run_command(options):
         return project.OK
 
     interpreter.ensure_all()
-    from . import results
+    from . import results, resume
 
     if not options.no_build:
         project.build(options.build_dir)
         made = _plan(options)  # once more: only what is built tells how its mechanisms can wait
     project.refuse_debug_build(options.build_dir)
+    chosen = {key: getattr(options, key) for key in ("only", "sizes") if getattr(options, key) is not None}
     started = results.now()
-    folder = _new_folder(options, started)
     surroundings = environment.collect(options.build_dir, options.host)
+    floor = _noise(options, surroundings)
+    same = resume.identity(made, options.build_dir, chosen, surroundings)
     findings = doctor.brief(options.build_dir)
     doctor.report_troubling(findings, sys.stderr)
     surroundings["findings"] = [finding.record() for finding in doctor.troubling(findings)]
+    folder = options.resume or new_folder(options, started)
+    journal, before = resume.Journal(folder), None
+    if options.resume:
+        journal.reopen()
+        journal.refuse_another(same)
+        before = journal.resume()
+        started = results.moment(journal.state["started"])
+        surroundings["resumed"] = journal.state["resumed"]
+        print(f"resuming: {len(before.lines)} cases are measured already", file=sys.stderr)
+    else:
+        journal.begin(same, started)
     print(f"{len(made.cells)} cases, about {text.seconds(made.total_s)}", file=sys.stderr)
-    run = measure.Measurement(made, options.build_dir, folder).execute()
+    run = measure.Measurement(made, options.build_dir, folder, journal=journal, before=before).execute()
 
-    chosen = {key: getattr(options, key) for key in ("only", "sizes") if getattr(options, key) is not None}
-    document = results.assemble(run, made, options.build_dir, started, surroundings, chosen)
+    document = results.assemble(run, made, options.build_dir, started, surroundings, chosen, floor)
     measure.compress(folder / "raw")
     results.write(document, folder)
     _present(document, folder)
@@ -211,11 +246,12 @@ def report_command(options):
     interpreter.ensure_all()
     from . import results
     document = results.read(options.dir)
-    _present(document, options.dir)
+    if not options.check:
+        _present(document, options.dir)
     checked = results.recomputed(document, options.dir)
     if checked is None:
         print("the raw blocks are not here, so the ratios were not recomputed")
-        return project.OK
+        return project.FAILED if options.check else project.OK
     count, wrong = checked
     print(f"{count} ratios recomputed from the raw blocks" + (f"; they differ for {', '.join(wrong)}" if wrong else ""))
     return project.FAILED if wrong else project.OK

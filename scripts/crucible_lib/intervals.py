@@ -5,6 +5,7 @@ import statistics
 import typing
 
 from . import conformance, text
+from . import noise as noise_run
 
 # Assumed only where a run says nothing about its own noise: nothing in it was measured twice.
 ASSUMED_FLOOR = 0.10
@@ -59,7 +60,11 @@ def _repeated(results):
 
 
 def floor(results, metric, workload):
-    """(relative, source): how far two figures of one thing usually are apart in this run, and how that is known."""
+    """(relative, source): by how much two figures of one thing differ here: as a noise run of this machine measured it,
+    or else as far as what this run measured several times was apart."""
+    measured = results.get("noise", {}).get("floors", {}).get(metric, {})
+    if noise_run.workload_class(workload) in measured:
+        return noise_run.floor(results, metric, workload)
     repeated = _repeated(results)
     own = [spread for name, spread in repeated if name == workload]
     spreads = own or [spread for _, spread in repeated]

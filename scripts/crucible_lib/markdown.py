@@ -12,6 +12,13 @@ def table(heads, rows):
     return "\n".join([line(heads), line(["---"] * len(heads)), *map(line, rows)])
 
 
+def aligned(heads, rows):
+    """The same for a terminal: one line per row, columns as wide as they must be."""
+    widths = [max(map(len, column)) for column in zip(heads, *rows)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+                     for line in (heads, *rows))
+
+
 def _cell(words):
     return _text(words).replace("|", "\\|").replace("\n", " ")
 

@@ -55,22 +55,29 @@ def registered_cases(binary, sizes):
 
 
 class Measurement:
-    def __init__(self, plan, build_dir, run_dir, progress=None):
+    def __init__(self, plan, build_dir, run_dir, progress=None, journal=None, before=None):
+        """`before`: what a journal gives of a run that is resumed."""
         self.plan, self.build_dir = plan, build_dir
         self.raw = run_dir / "raw"
         self.raw.mkdir(parents=True, exist_ok=True)
         self.progress = progress or Progress(len(plan.cells) + 1, plan.total_s)
         self.run = Run()
+        self._journal, self._before = journal, before
+        if before:
+            self.run.lines, self.run.failed = list(before.lines), before.failed
+            self.run.conformance = before.conformance or {}
         self._mechanisms = project.mechanism_names(build_dir)
         self._off = project.switched_off(build_dir)
 
     def execute(self):
         """Everything, or, after an interrupt, what there was until then."""
-        todo = list(self.plan.cells)
+        done = {line["case"] for line in self.run.lines}
+        todo = [cell for cell in self.plan.cells if cell.case not in done]
         start, watch = time.monotonic(), environment.LoadWatch()
         try:
             with _signals_as_interrupt():
-                self._conformance()
+                if self.plan.gtest_filter is not None and not (self._before and self._before.conformance):
+                    self._conformance()
                 known = self._known_cases()
                 while todo:
                     self._case(todo[0], known)
@@ -83,6 +90,10 @@ class Measurement:
         self.run.missing += [(cell, "interrupted") for cell in todo]
         self.run.missing += [(cell, "left out by --only") for cell in self.plan.left_out]
         self.run.elapsed_s, self.run.load = time.monotonic() - start, watch.read()
+        if self._before:
+            self.run.elapsed_s += self._before.elapsed_s
+        if self._journal:
+            self._journal.part_done(self.run.elapsed_s)
         return self.run
 
     def _conformance(self):
@@ -109,6 +120,8 @@ class Measurement:
         failed = [f"{subject} {words}" for subject, entry in self.run.conformance.items()
                   for words in conformance.failed_clauses(entry)]
         self.run.failed |= bool(failed)
+        if self._journal:
+            self._journal.conformance_done(self.run.conformance, self.run.failed)
         self.progress.end("failed: " + ", ".join(failed) if failed else "nothing failed")
 
     def _known_cases(self):

@@ -43,7 +43,7 @@ class Plan:
     case_s: dict         # planned wall seconds of each cell
     min_time_share: float
     conformance_s: float
-    gtest_filter: str
+    gtest_filter: str | None  # None: this plan checks no conformance
 
     @property
     def measuring_s(self):
@@ -155,3 +155,12 @@ def make(name, mechanisms, sizes=None, only=None):
                 case_s={cell: shared[cell] for cell in chosen}, min_time_share=document["min_time_share"],
                 conformance_s=profile["conformance"]["seconds"],
                 gtest_filter=profile["conformance"]["gtest_filter"])
+
+
+def make_noise(mechanisms, repeat):
+    """The committed cells of the noise run, `repeat` times: in rounds, so that a drift of the machine parts the
+    repetitions of a cell as it parts two runs."""
+    document = load_profiles()
+    cells = list(cells_of({"groups": document["noise"]["groups"], "case_s": {"least": 0}}, mechanisms))
+    return Plan(profile="noise", cells=cells * repeat, left_out=[], min_time_share=document["min_time_share"],
+                case_s=dict.fromkeys(cells, document["noise"]["case_s"]), conformance_s=0, gtest_filter=None)

@@ -11,11 +11,13 @@ SCHEMA = project.SCRIPTS / "results.schema.json"
 FILE = "results.json"
 
 
-def validate(results):
-    """Raises Stop with the place of the first fault."""
+def validate(results, part=None):
+    """Raises Stop with the place of the first fault; `part`: one of the schema's definitions instead of all of it."""
     import jsonschema  # here, since listing cases needs only the standard library
 
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    if part:
+        schema = {"$defs": schema["$defs"], "$ref": f"#/$defs/{part}"}
     fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(results))
     if fault:
         raise project.Stop(f"{FILE} would not follow its schema, at {fault.json_path}: {fault.message}", project.FAILED)
@@ -23,6 +25,10 @@ def validate(results):
 
 def stamp(moment):
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(stamped):
+    return datetime.datetime.strptime(stamped, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
 
 
 def now():
@@ -33,9 +39,9 @@ def folder_name(moment, host, commit):
     return "-".join([moment.strftime("%Y%m%dT%H%M%SZ"), re.sub(r"[^\w.]+", "-", host) or "host", commit])
 
 
-def assemble(run, plan, build_dir, started, environment, options):
+def assemble(run, plan, build_dir, started, environment, options, noise=None):
     """The whole document of a run that ended, was interrupted or failed in part."""
-    return {"schema": 1,
+    return {"schema": 1, **({"noise": noise} if noise else {}),
             "run": {"profile": plan.profile, "started": stamp(started), "elapsed_s": round(run.elapsed_s, 1),
                     "planned_s": round(plan.total_s, 1), "interrupted": run.interrupted, "options": options,
                     "gtest_filter": plan.gtest_filter},
@@ -55,12 +61,17 @@ def write(results, run_dir):
 
 
 def read(run_dir):
-    path = run_dir / FILE
+    return read_file(run_dir / FILE)
+
+
+def read_file(path):
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise project.Stop(f"there is no {FILE} in {run_dir}", project.USAGE) from None
-    except json.JSONDecodeError as error:
+        raise project.Stop(f"there is no {path.name} in {path.parent}", project.USAGE) from None
+    except OSError as error:
+        raise project.Stop(f"cannot read {path}: {error.strerror}", project.USAGE) from None
+    except ValueError as error:
         raise project.Stop(f"{path} is not JSON: {error}", project.FAILED) from None
     validate(results)
     return results
