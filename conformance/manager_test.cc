@@ -136,6 +136,15 @@ TEST_P(ManagerContainers, M2_AKeyIsItsValueHoweverItWasEncoded) {
   EXPECT_EQ(floats.get(0.5F), 3);
 }
 
+TEST_P(ManagerContainers, M2_KeysAreListedInTheirOrder) {
+  const auto manager = start();
+  const auto dict = manager->dict<int, int>();
+  for (const int key : {7, 3, 300, -1, 9}) dict.set(key, -key);
+  EXPECT_EQ(dict.keys(), (std::vector<int>{-1, 3, 7, 9, 300}));
+  EXPECT_EQ(dict.values(), (std::vector<int>{1, -3, -7, -9, -300}));
+  EXPECT_EQ(dict.pop_item(), (std::pair<int, int>{-1, 1}));
+}
+
 TEST_P(ManagerContainers, M2_IterationEndsAndTellsOfKeysThatCameOrWent) {
   const auto manager = start();
   const auto dict = manager->dict<int, int>({{1, 10}, {2, 20}, {3, 30}});
