@@ -53,7 +53,7 @@ struct Work {
   bool pipelined = false;
 };
 
-/// A manager, and where in the experiment a cell of it lies.
+/// A manager, or a store, and where in the experiment a cell of it lies.
 struct Spot {
   const ManagerForm* form;
   std::string_view mechanism, family;
@@ -101,6 +101,19 @@ std::unique_ptr<Side> lock_side(const Spot& spot, const Cpus& cpus) {
   auto manager = started_manager(*spot.form, spot.wait);
   const auto make = [&] { return ManagedLockThing{.manager = manager, .lock = manager->lock()}; };
   return served(spot, *manager, HandOff(std::array{make(), make(), make()}), 2, cpus, {{"locks", 3}});
+}
+
+/// Clients that do everything themselves.
+std::unique_ptr<Side> store_dict_side(const Spot& spot, const Work& work, const Cpus& cpus) {
+  const Values values(spot.bytes, work.entries);
+  const ManagedStore store = filled_store(made_store(*spot.form, spot.bytes, work.entries), values);
+  return clients_of(StorePlay<ManagedStore>(store, work.mix.mix, work.clients, values), work.clients, cpus,
+                    {{"entries", work.entries}});
+}
+std::unique_ptr<Side> store_list_side(const Spot& spot, const Cpus& cpus) {
+  const auto manager = made_store(*spot.form, spot.bytes, Side::kMostOperations + 2);
+  const ManagedList list = {.manager = manager, .list = manager->list<Bytes>()};
+  return clients_of(AppendPlay(list, 1, Values(spot.bytes, 1)), 1, cpus, {{"emptied", "after each block"}});
 }
 
 // --- Limits and peers ----------------------------------------------------------------------------------------------
@@ -187,6 +200,26 @@ Case dict_cell(const Spot& spot, const Work& work) {
   }
   return cell;
 }
+/// One client against a map that nobody shares, several against one.
+Case store_dict_cell(const Spot& spot, const Work& work) {
+  Case cell = own("dict_" + name_of(work), work.clients, spot, work.clients == 1 ? PrivateMap::kName : kOwnClient);
+  cell.processes = static_cast<int>(work.clients);
+  const Build subject = [=](const Cpus& cpus) { return store_dict_side(spot, work, cpus); };
+  const Build limit = [=](const Cpus& cpus) {
+    if (work.clients > 1) return store_dict_side(spot, {.mix = work.mix}, cpus);
+    return private_map_side(work.mix.mix, Values(spot.bytes, work.entries), cpus);
+  };
+  cell.make = duel(spot.bytes, work.entries, subject, limit);
+  return cell;
+}
+Case store_list_cell(const Spot& spot) {
+  Case cell = own("list_append_1", 1, spot, PrivateList::kName);
+  cell.processes = 1;
+  cell.make = duel(
+      spot.bytes, Side::kMostOperations, [=](const Cpus& cpus) { return store_list_side(spot, cpus); },
+      [=](const Cpus& cpus) { return private_list_side(Values(spot.bytes, 1), cpus); });
+  return cell;
+}
 Case large_dict_cell(const Spot& spot, std::uint64_t entries) {
   const Work work = {.entries = entries};
   Case cell = own("dict_get_of_" + std::to_string(entries), 1, spot, PrivateMap::kName);
@@ -242,6 +275,28 @@ void add_cells(const Spot& spot, std::vector<Case>& cases) {
     }
   }
   cases.push_back(versus(spot, kRedis, redis_dict, {.pipelined = true}));
+}
+
+template <class M>
+void add_stores(const Options& options, std::vector<Case>& cases) {
+  for (const ManagerForm& form : kStoreForms<M>) {
+    for (const Placement placement : kPlacements) {
+      for (const std::size_t bytes : options.sizes) {
+        const Spot spot = {.form = &form,
+                           .mechanism = M::kName,
+                           .family = limit_of<M>(),
+                           .bytes = bytes,
+                           .placement = placement,
+                           .wait = {}};
+        for (const NamedMix& mix : kMixes) {
+          for (const std::size_t clients : {1, 2, 4}) {
+            cases.push_back(store_dict_cell(spot, {.mix = mix, .clients = clients}));
+          }
+        }
+        cases.push_back(store_list_cell(spot));
+      }
+    }
+  }
 }
 
 template <class M>
@@ -318,6 +373,7 @@ template <class... M>
 std::vector<Case> all_cases(const Options& options, TypeList<M...> /*mechanisms*/) {
   std::vector<Case> cases;
   (add_mechanism<M>(options, cases), ...);
+  (add_stores<M>(options, cases), ...);
   for (const Placement placement : kPlacements) {
     add_python_lock(placement, cases);
     for (const std::size_t bytes : options.sizes) add_peers(bytes, placement, cases);

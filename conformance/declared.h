@@ -33,7 +33,9 @@ inline nlohmann::json declared(const Mechanism& mechanism) {
   nlohmann::json row = {{"pipe", declared(mechanism.pipe)}};
   for (const QueueForm& form : mechanism.queues) row["queue"][form.name] = declared(form.capabilities);
   for (const PoolForm& form : mechanism.pools) row["pool"][form.name] = declared(form.capabilities);
-  for (const ManagerForm& form : mechanism.managers) row["manager"][form.name] = declared(form.capabilities);
+  for (const auto& forms : {mechanism.managers, mechanism.stores}) {
+    for (const ManagerForm& form : forms) row["manager"][form.name] = declared(form.capabilities);
+  }
   return row;
 }
 

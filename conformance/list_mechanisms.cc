@@ -17,7 +17,7 @@ int main(int, char** arguments) {
                                   {"capabilities", crucible::testing::declared(mechanism)}};
     for (const crucible::WaitStrategy wait : mechanism.waits) row["waits"].push_back(crucible::to_string(wait));
     const auto list_forms = [&row](const char* key, const auto& forms) {
-      row[key] = nlohmann::ordered_json::object();
+      if (!row.contains(key)) row[key] = nlohmann::ordered_json::object();
       for (const auto& form : forms) {
         nlohmann::ordered_json& waits = row[key][std::string(form.name)]["waits"];
         waits = nlohmann::json::array();
@@ -27,6 +27,7 @@ int main(int, char** arguments) {
     list_forms("queues", mechanism.queues);
     list_forms("pools", mechanism.pools);
     list_forms("managers", mechanism.managers);
+    list_forms("managers", mechanism.stores);
     all[std::string(mechanism.name)] = std::move(row);
   }
   std::ofstream file(arguments[1]);

@@ -24,6 +24,8 @@ namespace {
 using List = managed::List<>;
 using Dict = managed::Dict<>;
 
+class ManagerProxies : public ManagerTest {};
+
 class ManagerReferences : public ManagerTest {
  protected:
   /// Until the server has heard of everything that other processes let go of.
@@ -32,7 +34,7 @@ class ManagerReferences : public ManagerTest {
   }
 };
 
-TEST_P(ManagerReferences, M3_WhatIsChangedThroughTheOuterIsSeenThroughTheInner) {
+TEST_P(ManagerProxies, M3_WhatIsChangedThroughTheOuterIsSeenThroughTheInner) {
   const auto manager = start();
   const List inner = manager->list({1, 2});
   const Dict dict = manager->dict();
@@ -137,7 +139,7 @@ TEST_P(ManagerReferences, M22_ADeadClientsProxiesLeaveNoObject) {
   await_objects(*manager, 0);
 }
 
-TEST_P(ManagerReferences, M24_AChildUsesWhatItInheritedBesideItsParent) {
+TEST_P(ManagerProxies, M24_AChildUsesWhatItInheritedBesideItsParent) {
   const auto manager = start();
   const auto list = manager->list<int>();
   Peer child([&] {
@@ -208,7 +210,7 @@ TEST_P(ManagerReferences, H45_TheSendersDeathIsNothingToTheMessage) {
   EXPECT_EQ(list.get(0), Object("still there"));
 }
 
-TEST_P(ManagerReferences, H45_AProxyIsAnArgumentOfAProcess) {
+TEST_P(ManagerProxies, H45_AProxyIsAnArgumentOfAProcess) {
   const auto manager = start();
   const auto list = manager->list<int>();
   Process child([](const managed::List<int>& to) { to.append(1); }, list);
@@ -290,6 +292,7 @@ TEST_P(ManagerReferences, H48_AProxyOfAServerWithAKeyOfItsOwnGoesWhereTheKeyIsKn
 
 }  // namespace
 
+CRUCIBLE_INSTANTIATE_MANAGERS_AND_STORES(ManagerProxies);
 CRUCIBLE_INSTANTIATE_MANAGERS(ManagerReferences);
 
 }  // namespace crucible::testing

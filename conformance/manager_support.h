@@ -33,6 +33,21 @@ inline std::vector<ManagerVariant> all_manager_forms() {
   return all;
 }
 
+/// Those that have dicts and lists only, without a server.
+inline std::vector<ManagerVariant> all_stores() {
+  std::vector<ManagerVariant> all;
+  for (const Mechanism& mechanism : mechanisms()) {
+    for (const ManagerForm& form : mechanism.stores) all.push_back({.mechanism = &mechanism, .form = &form});
+  }
+  return all;
+}
+/// For what needs no other object than dicts and lists.
+inline std::vector<ManagerVariant> all_manager_forms_and_stores() {
+  std::vector<ManagerVariant> all = all_manager_forms();
+  for (const ManagerVariant& store : all_stores()) all.push_back(store);
+  return all;
+}
+
 class ManagerTest : public CleanFixture, public ::testing::WithParamInterface<ManagerVariant> {
  protected:
   static const Mechanism& mechanism() { return *GetParam().mechanism; }
@@ -89,9 +104,13 @@ class ManagerTest : public CleanFixture, public ::testing::WithParamInterface<Ma
   }
 };
 
-#define CRUCIBLE_INSTANTIATE_MANAGERS(suite)                                  \
-  INSTANTIATE_TEST_SUITE_P(                                                   \
-      , suite, ::testing::ValuesIn(::crucible::testing::all_manager_forms()), \
+#define CRUCIBLE_INSTANTIATE_MANAGERS_OVER(suite, variants) \
+  INSTANTIATE_TEST_SUITE_P(                                 \
+      , suite, ::testing::ValuesIn(variants),               \
       [](const ::testing::TestParamInfo<::crucible::testing::ManagerVariant>& row) { return row.param.name(); })
+#define CRUCIBLE_INSTANTIATE_MANAGERS(suite) \
+  CRUCIBLE_INSTANTIATE_MANAGERS_OVER(suite, ::crucible::testing::all_manager_forms())
+#define CRUCIBLE_INSTANTIATE_MANAGERS_AND_STORES(suite) \
+  CRUCIBLE_INSTANTIATE_MANAGERS_OVER(suite, ::crucible::testing::all_manager_forms_and_stores())
 
 }  // namespace crucible::testing

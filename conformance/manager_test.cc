@@ -17,6 +17,8 @@ namespace {
 
 class ManagerContainers : public ManagerTest {};
 
+class ManagerBoxes : public ManagerTest {};
+
 TEST_P(ManagerContainers, M1_AListDoesWhatAListDoes) {
   const auto manager = start();
   const auto list = manager->list<int>({5, 3, 9});
@@ -121,6 +123,28 @@ TEST_P(ManagerContainers, M2_KeysAndValuesOfAnyType) {
   EXPECT_FALSE(dict.contains(-7.0)) << "an integer is no double";
 }
 
+TEST_P(ManagerContainers, M2_AKeyIsItsValueHoweverItWasEncoded) {
+  const auto manager = start();
+  const auto floats = manager->dict<float, int>({{0.5F, 1}});
+  const managed::Dict<std::vector<float>, int> lists(static_cast<const managed::Proxy&>(floats));
+  lists.set({0.25F}, 2);
+  const managed::Dict<> any(static_cast<const managed::Proxy&>(floats));
+  EXPECT_EQ(any.get(0.5), Object(1));
+  EXPECT_EQ(any.get(Object::list(0.25)), Object(2));
+  any.set(0.5, 3);
+  EXPECT_EQ(any.size(), 2U);
+  EXPECT_EQ(floats.get(0.5F), 3);
+}
+
+TEST_P(ManagerContainers, M2_KeysAreListedInTheirOrder) {
+  const auto manager = start();
+  const auto dict = manager->dict<int, int>();
+  for (const int key : {7, 3, 300, -1, 9}) dict.set(key, -key);
+  EXPECT_EQ(dict.keys(), (std::vector<int>{-1, 3, 7, 9, 300}));
+  EXPECT_EQ(dict.values(), (std::vector<int>{1, -3, -7, -9, -300}));
+  EXPECT_EQ(dict.pop_item(), (std::pair<int, int>{-1, 1}));
+}
+
 TEST_P(ManagerContainers, M2_IterationEndsAndTellsOfKeysThatCameOrWent) {
   const auto manager = start();
   const auto dict = manager->dict<int, int>({{1, 10}, {2, 20}, {3, 30}});
@@ -146,7 +170,7 @@ TEST_P(ManagerContainers, M5_WhatIsFetchedIsACopy) {
   EXPECT_EQ(list.get(0), Object::dict({{"x", 1}}));
 }
 
-TEST_P(ManagerContainers, M6_ANamespaceHasAttributes) {
+TEST_P(ManagerBoxes, M6_ANamespaceHasAttributes) {
   const auto manager = start();
   const managed::Namespace space = manager->attributes();
   space.set("x", 10);
@@ -160,7 +184,7 @@ TEST_P(ManagerContainers, M6_ANamespaceHasAttributes) {
   EXPECT_THROW(space.erase("x"), std::out_of_range);
 }
 
-TEST_P(ManagerContainers, M6_PrivateNamesStayInThisProcess) {
+TEST_P(ManagerBoxes, M6_PrivateNamesStayInThisProcess) {
   const auto manager = start();
   const managed::Namespace space = manager->attributes();
   const managed::Namespace same_object(static_cast<const managed::Proxy&>(space));
@@ -188,7 +212,7 @@ TEST_P(ManagerContainers, M23_AppendsOfThreeProcessesAreAllThere) {
   for (int i = 0; i < 300; ++i) EXPECT_EQ(items[static_cast<std::size_t>(i)], i);
 }
 
-TEST_P(ManagerContainers, M26_AValueTakesAnythingAnArrayItsOwnType) {
+TEST_P(ManagerBoxes, M26_AValueTakesAnythingAnArrayItsOwnType) {
   const auto manager = start();
   const auto value = manager->value<Object>(1);
   value.set("text");
@@ -219,19 +243,30 @@ TEST_P(ManagerContainers, M26_ProxiesAreEqualIfTheObjectIsTheSame) {
 TEST_P(ManagerContainers, H44_UpdatesAreAtomic) {
   const auto manager = start();
   const auto dict = manager->dict<std::string, int>();
-  const auto value = manager->value<int>(0);
   {
     std::vector<std::unique_ptr<Peer>> peers;
     for (int peer = 0; peer < 3; ++peer) {
       peers.push_back(std::make_unique<Peer>([&] {
         for (int i = 0; i < 50; ++i) {
           dict.update("count", [](const std::optional<int>& old) { return old.value_or(0) + 1; });
-          value.update([](int old) { return old + 1; });
         }
       }));
     }
   }
   EXPECT_EQ(dict.get("count"), 150);
+}
+
+TEST_P(ManagerBoxes, H44_UpdatesOfAValueAreAtomic) {
+  const auto manager = start();
+  const auto value = manager->value<int>(0);
+  {
+    std::vector<std::unique_ptr<Peer>> peers;
+    for (int peer = 0; peer < 3; ++peer) {
+      peers.push_back(std::make_unique<Peer>([&] {
+        for (int i = 0; i < 50; ++i) value.update([](int old) { return old + 1; });
+      }));
+    }
+  }
   EXPECT_EQ(value.get(), 150);
 }
 
@@ -252,6 +287,7 @@ TEST_P(ManagerContainers, H44_CompareAndSetSetsMakesAndRemoves) {
 
 }  // namespace
 
-CRUCIBLE_INSTANTIATE_MANAGERS(ManagerContainers);
+CRUCIBLE_INSTANTIATE_MANAGERS_AND_STORES(ManagerContainers);
+CRUCIBLE_INSTANTIATE_MANAGERS(ManagerBoxes);
 
 }  // namespace crucible::testing

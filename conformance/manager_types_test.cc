@@ -71,6 +71,8 @@ class Counter {
 
 int doubled(Counter& counter) { return counter.add(counter.count()); }
 
+class ManagerErrors : public ManagerTest {};
+
 class ManagerTypes : public ManagerTest {
  protected:
   static ManagerOptions options() {
@@ -137,7 +139,7 @@ TEST_P(ManagerTypes, M11_AnErrorOfAnotherTypeTellsTypeMessageAndPlace) {
   EXPECT_EQ(counter.call<int>("count"), 5);
 }
 
-TEST_P(ManagerTypes, M11_ContainersThrowAsStdsDo) {
+TEST_P(ManagerErrors, M11_ContainersThrowAsStdsDo) {
   const auto manager = start();
   EXPECT_THROW((void)manager->dict().get(1), std::out_of_range);
   EXPECT_THROW((void)manager->dict().pop(1), std::out_of_range);
@@ -306,6 +308,7 @@ TEST_P(ManagerTypes, H49_WhatIsNotWantedAnyMoreIsWithdrawn) {
 
 }  // namespace
 
+CRUCIBLE_INSTANTIATE_MANAGERS_AND_STORES(ManagerErrors);
 CRUCIBLE_INSTANTIATE_MANAGERS(ManagerTypes);
 
 }  // namespace crucible::testing

@@ -26,6 +26,16 @@ inline std::shared_ptr<Manager> started_manager(const ManagerForm& form, std::op
   return manager;
 }
 
+/// A store with room for so many values, however its memory is divided.
+inline std::shared_ptr<Manager> made_store(const ManagerForm& form, std::size_t bytes, std::uint64_t values) {
+  constexpr std::size_t kBeside = 256;  // of a value: its key, indexes, what is lost between blocks
+  ManagerOptions options;
+  options.memory_bytes = (std::size_t{1} << 20U) + 3 * values * (bytes + kBeside);
+  std::shared_ptr<Manager> manager = form.make({}, options);
+  manager->start();
+  return manager;
+}
+
 struct ManagedStore {
   void enter(std::size_t /*number*/) {}
   void set(const std::string& key, const Bytes& value) { dict.set(key, value); }

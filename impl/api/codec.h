@@ -10,8 +10,10 @@
 #include <cstddef>
 #include <limits>
 #include <msgpack.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -44,6 +46,13 @@ class Encoded {
 /// Whether `bytes` are exactly one complete value, nested at most kMaxDepth deep. Allocates nothing.
 bool is_well_formed(ByteView bytes) noexcept;
 
+/// Whether values of T are surely not nested too deeply: they have no parts, or these have none.
+template <class T>
+inline constexpr bool kIsShallow =
+    std::is_arithmetic_v<T> || std::is_convertible_v<T, std::string_view> || std::is_same_v<T, Bytes>;
+template <class... T>
+inline constexpr bool kIsShallow<std::tuple<T...>> = (kIsShallow<std::remove_cvref_t<T>> && ...);
+
 /// Throws EncodingError for what MessagePack cannot hold: nested too deeply, a string of 4 GiB or more.
 template <class T>
 Encoded encode(const T& value) {
@@ -55,7 +64,7 @@ Encoded encode(const T& value) {
     throw EncodingError(error.what());
   }
   Encoded encoded(std::move(buffer));
-  if constexpr (!std::is_arithmetic_v<T> && !std::is_convertible_v<T, std::string_view>) {
+  if constexpr (!kIsShallow<T>) {
     if (!is_well_formed(encoded.view())) throw EncodingError("the value is nested too deeply");
   }
   return encoded;
@@ -65,9 +74,18 @@ Encoded encode(const T& value) {
 /// memory stays within a constant times their number. EncodingError otherwise. The handle refers into `bytes`.
 msgpack::object_handle unpack_checked(ByteView bytes);
 
+/// What an encoded text or bytes hold, nothing else being in the way; nothing for any other value, or a damaged one.
+std::optional<std::string_view> text_in(ByteView bytes) noexcept;
+std::optional<ByteView> bytes_in(ByteView bytes) noexcept;
+
 /// The T that `bytes` encode; EncodingError if they are damaged, incomplete, followed by more, or another type.
 template <class T>
 T decode(ByteView bytes) {
+  if constexpr (std::is_same_v<T, Bytes>) {  // the most frequent types, without a tree of objects
+    if (const auto held = bytes_in(bytes)) return {held->begin(), held->end()};
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    if (const auto held = text_in(bytes)) return T(*held);
+  }
   const msgpack::object_handle handle = unpack_checked(bytes);
   try {
     T value{};  // fields that the message lacks keep their defaults

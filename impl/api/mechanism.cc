@@ -58,6 +58,23 @@ std::unique_ptr<Manager> Context::open_manager(const std::string& address, const
   return manager;
 }
 
+const ManagerForm& Context::default_store() const {
+  if (mechanism_->stores.empty()) throw Unsupported(std::string(name()) + " has no store");
+  return mechanism_->stores.front();
+}
+
+std::unique_ptr<Manager> Context::store(const std::string& address, const ManagerOptions& options) const {
+  std::unique_ptr<Manager> store = default_store().make(address, options);
+  store->start();
+  return store;
+}
+
+std::unique_ptr<Manager> Context::open_store(const std::string& address) const {
+  std::unique_ptr<Manager> store = default_store().make(address, {});
+  (void)store->connect();
+  return store;
+}
+
 Status send_connection(Connection& through, const Connection& end, Deadline deadline) {
   const Handle handle = end.handle();
   const Encoded message = encode(std::tuple(std::string(end.mechanism()), handle.state));

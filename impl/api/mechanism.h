@@ -38,6 +38,9 @@ struct Mechanism {
   std::span<const QueueForm> queues;      ///< the ways in which it has a Queue, the default first
   std::span<const PoolForm> pools;        ///< and a Pool
   std::span<const ManagerForm> managers;  ///< and a Manager
+  /// The ways in which it has dicts and lists, and no other managed objects, without a server: Managers whose every
+  /// other operation is Unsupported.
+  std::span<const ManagerForm> stores;
 };
 
 /// Throws BadArgument for a wait strategy that M does not offer.
@@ -139,6 +142,10 @@ class Context {
   std::unique_ptr<Manager> open_manager(const std::string& address, const ManagerOptions& options = {}) const;
   /// Neither started nor connected yet.
   std::unique_ptr<Manager> unstarted_manager(const std::string& address = {}, const ManagerOptions& options = {}) const;
+  /// A started store of dicts and lists, which needs no server (see Mechanism::stores); and one that another program
+  /// made. Throw Unsupported: this mechanism has none; and as Manager::start() and connect().
+  std::unique_ptr<Manager> store(const std::string& address = {}, const ManagerOptions& options = {}) const;
+  std::unique_ptr<Manager> open_store(const std::string& address) const;
   /// Null: the duration passed first.
   template <class R, class P>
   std::unique_ptr<Queue> open_queue_for(const std::string& address, std::chrono::duration<R, P> duration,
@@ -148,6 +155,7 @@ class Context {
 
  private:
   const QueueForm& default_queue() const;
+  const ManagerForm& default_store() const;
 
   const Mechanism* mechanism_;
 };

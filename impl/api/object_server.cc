@@ -15,6 +15,12 @@ std::uint64_t ObjectServer::thread_number() noexcept {
   return number;
 }
 
+Status ObjectServer::call(std::uint64_t object, ByteView request, Bytes& answer, Deadline deadline) {
+  std::unique_ptr<Call> begun;
+  const Status status = begin(object, request, begun, deadline);
+  return status == Status::kOk ? begun->await(answer, deadline) : status;
+}
+
 Bytes ClientScope::write(const Reference& reference) {
   if (reference.name().server != server_.id()) {
     throw BadArgument("a proxy can be handed to objects of its own server only");
@@ -33,7 +39,10 @@ Reference arrived_reference(ByteView bytes) {
   if (arrived.server.size() != ServerId{}.size()) throw EncodingError("what came is no proxy");
   const Mechanism& mechanism = context(arrived.mechanism).mechanism();
   if (mechanism.managers.empty()) throw BadArgument(arrived.mechanism + " has no manager");
-  return mechanism.managers.front().arrived(arrived);
+  if (arrived.form.empty()) return mechanism.managers.front().arrived(arrived);
+  const auto form = std::ranges::find(mechanism.stores, arrived.form, &ManagerForm::name);
+  if (form == mechanism.stores.end()) throw BadArgument(arrived.mechanism + " has no " + arrived.form + " manager");
+  return form->arrived(arrived);
 }
 
 }  // namespace crucible

@@ -45,6 +45,8 @@ class ObjectServer : public std::enable_shared_from_this<ObjectServer> {
   /// arrives. kBadLength: longer than the server takes. kBroken, kStale, kAuth (its key is not known here). Throws
   /// std::system_error.
   virtual Status begin(std::uint64_t object, ByteView request, std::unique_ptr<Call>& call, Deadline deadline) = 0;
+  /// The same, and waits for the answer.
+  virtual Status call(std::uint64_t object, ByteView request, Bytes& answer, Deadline deadline);
   /// A hold that the server granted in an answer.
   virtual Reference granted(std::uint64_t object, std::string type) = 0;
   virtual const ServerId& id() const noexcept = 0;
@@ -90,10 +92,12 @@ struct TravellingReference {
   /// Of the server's door: none, the family's, or one that the receiver must have used before.
   enum Key : std::uint8_t { kNone, kFamilys, kOwn };
   std::uint8_t key = kNone;
-  MSGPACK_DEFINE(mechanism, address, server, number, type, ticket, key)
+  std::string form = {};  ///< of the manager; empty: the mechanism's default
+  MSGPACK_DEFINE(mechanism, address, server, number, type, ticket, key, form)
 };
 /// The reference that arrived in such a message, with its hold. Never waits long: where the server cannot be reached,
-/// each use of it says so. Throws EncodingError, and BadArgument: a mechanism that this program does not have.
+/// each use of it says so. Throws EncodingError, and BadArgument: a mechanism, or a form, that this program does not
+/// have.
 Reference arrived_reference(ByteView bytes);
 
 }  // namespace crucible

@@ -27,9 +27,7 @@ std::unique_ptr<ObjectServer::Call> Proxy::begin(const Encoded& request, Deadlin
 }
 
 bool Proxy::invoke(const Encoded& request, Bytes& answer, Deadline deadline) const {
-  std::unique_ptr<ObjectServer::Call> call;
-  Status status = server().begin(reference_.name().number, request.view(), call, deadline);
-  if (status == Status::kOk) status = call->await(answer, deadline);
+  const Status status = server().call(reference_.name().number, request.view(), answer, deadline);
   return require_answer(status, answer, "a call of a managed object");
 }
 

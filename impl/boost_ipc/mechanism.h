@@ -5,6 +5,7 @@
 #include "api/capabilities.h"
 #include "boost_ipc/connection.h"
 #include "boost_ipc/shared_queue.h"
+#include "boost_ipc/store_manager.h"
 #include "core/door.h"
 
 namespace crucible {
@@ -22,6 +23,7 @@ struct BoostIpc : HasDoor<BoostIpc> {
                                           .max_message_bytes = BoostIpcSharedQueue::kMaxMessage,
                                           .storage_bytes = 512 * 64};
   using Queue = BoostIpcSharedQueue;
+  using Store = BoostIpcStoreManager;
 
   static constexpr std::string_view kScheme = "boost";
   static constexpr DoorKind kDoor = {

@@ -159,4 +159,27 @@ inline constexpr auto kManagerForms = [] {
   return std::array{form};
 }();
 
+/// M::Store with `static make` and `static arrived` as ManagerForm has them, and kCapabilities.
+template <class M>
+constexpr auto store_forms() {
+  if constexpr (requires { typename M::Store; }) {
+    ManagerForm form = {};
+    form.name = "native";
+    form.capabilities = M::Store::kCapabilities;
+    form.make = [](const std::string& address, const ManagerOptions& options) -> std::unique_ptr<Manager> {
+      require_offered<M>(options.wait);
+      return M::Store::make(address, options);
+    };
+    form.arrived = &M::Store::arrived;
+    form.reach = [](const std::string&, const DoorOptions&, Deadline) -> std::unique_ptr<Connection> {
+      throw Unsupported("a store has no server to connect to");
+    };
+    return std::array{form};
+  } else {
+    return std::array<ManagerForm, 0>{};
+  }
+}
+template <class M>
+inline constexpr auto kStoreForms = store_forms<M>();
+
 }  // namespace crucible

@@ -26,22 +26,28 @@ static std::int64_t backward_boundary(std::int64_t at, std::size_t size) {
   return std::min(at, count - 1);
 }
 
-Object::List slice_of(const Object::List& items, std::int64_t first, std::int64_t last, std::int64_t step) {
+std::vector<std::size_t> slice_positions(std::size_t size, std::int64_t first, std::int64_t last, std::int64_t step) {
   if (step == 0) throw std::invalid_argument("a slice with step 0");
-  Object::List slice;
+  std::vector<std::size_t> slice;
   if (step > 0) {
-    const auto end = static_cast<std::int64_t>(boundary(last, items.size()));
-    for (auto at = static_cast<std::int64_t>(boundary(first, items.size())); at < end; at += step) {
-      slice.push_back(items[static_cast<std::size_t>(at)]);
+    const auto end = static_cast<std::int64_t>(boundary(last, size));
+    for (auto at = static_cast<std::int64_t>(boundary(first, size)); at < end; at += step) {
+      slice.push_back(static_cast<std::size_t>(at));
       if (step >= end - at) break;  // also where adding would overflow
     }
     return slice;
   }
-  const std::int64_t end = backward_boundary(last, items.size());
-  for (std::int64_t at = backward_boundary(first, items.size()); at > end; at += step) {
-    slice.push_back(items[static_cast<std::size_t>(at)]);
+  const std::int64_t end = backward_boundary(last, size);
+  for (std::int64_t at = backward_boundary(first, size); at > end; at += step) {
+    slice.push_back(static_cast<std::size_t>(at));
     if (step <= end - at) break;
   }
+  return slice;
+}
+
+Object::List slice_of(const Object::List& items, std::int64_t first, std::int64_t last, std::int64_t step) {
+  Object::List slice;
+  for (const std::size_t at : slice_positions(items.size(), first, last, step)) slice.push_back(items[at]);
   return slice;
 }
 

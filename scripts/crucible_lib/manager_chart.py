@@ -51,6 +51,11 @@ def manager_rates(results):
     return canvas
 
 
+def _label(results, record):
+    label = pipe_cells.label(results, {**record, "form": "native"})
+    return f"{label}, no server" if record["role"] == "mechanism" and record.get("form") == "native" else label
+
+
 def _panel(results, axis, cells, limits):
     axis.set_xscale("log")
     cells = sorted(cells, key=lambda r: -r["metrics"]["messages_per_s"])
@@ -61,12 +66,12 @@ def _panel(results, axis, cells, limits):
         axis.plot([record["metrics"]["messages_per_s"]], [y], marker, color=colour, markersize=6,
                   markerfacecolor=colour if valid else "white")
         limit = limits.get(record.get("case"))
-        if limit and "messages_per_s" in limit["metrics"]:
+        if limit and not limit["name"].startswith("private_") and "messages_per_s" in limit["metrics"]:
             axis.plot([limit["metrics"]["messages_per_s"]], [y], "|", color=style.GREY, markersize=12,
                       markeredgewidth=2)
         if not valid:
             axis.axhspan(y - 0.45, y + 0.45, facecolor="none", edgecolor="#999999", hatch="////", linewidth=0)
-    axis.set_yticks(range(len(cells)), [pipe_cells.label(results, {**r, "form": "native"}) for r in cells], fontsize=8)
+    axis.set_yticks(range(len(cells)), [_label(results, r) for r in cells], fontsize=8)
     axis.set_ylim(len(cells) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)
     axis.tick_params(axis="y", length=0)
