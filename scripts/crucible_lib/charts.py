@@ -1,8 +1,8 @@
 """The charts of a run, each from its results alone. MEASURING: the question is the title; dots on log axes."""
 from matplotlib import pyplot
 
-from . import (conformance, manager_chart, matrix_chart, overview_chart, pipe_cells, queue_chart, rates_chart, ratio_chart,
-               records, style, summary, sync_chart)
+from . import (conformance, cost_chart, load_chart, manager_chart, matrix_chart, overview_chart, pipe_cells, queue_chart,
+               rates_chart, ratio_chart, records, spectrum_chart, style, summary, sync_chart)
 
 FOLDER = "charts"
 MOST_LIMITS = 3
@@ -189,6 +189,10 @@ CHARTS = (
     ("overview", "How long does a round trip take?", overview_chart.overview),
     ("latency_by_size", "How does latency grow with the size of a message?", latency_by_size),
     ("throughput_by_size", "How much can be sent one way?", throughput_by_size),
+    ("percentile_spectrum", "How late are the few that are late?", spectrum_chart.percentile_spectrum),
+    ("latency_under_load", "What happens to latency under load?", load_chart.latency_under_load),
+    ("price", "What does a fast answer cost?", cost_chart.price),
+    ("cpu_per_message", "Where does the CPU time of a message go?", cost_chart.cpu_per_message),
     ("queue_scaling", "What do more producers and consumers bring a queue?", queue_chart.scaling),
     ("sync_costs", "What does it cost to take a lock, hand it over, wake somebody?", sync_chart.sync_costs),
     ("rates", "How many tasks does a pool do, beside other pools?", rates_chart.rates),

@@ -12,6 +12,12 @@ def pipe(results, workload, role="mechanism"):
     return [r for r in found if r["bytes"] > 0]
 
 
+def of_one_size(found, wanted=64):
+    """(size, its records): `wanted`, or else the size nearest to it that was measured."""
+    size = min({r["bytes"] for r in found}, key=lambda measured: abs(measured - wanted), default=wanted)
+    return size, [r for r in found if r["bytes"] == size]
+
+
 def placements(found):
     """Those in which a comparison by size was measured, and not a few cells for a question of their own."""
     cells = {p: [r for r in found if r["placement"] == p] for p in PLACEMENT_TITLES}
@@ -42,9 +48,10 @@ def _waits(found):
     return "Waits: " + "; ".join(words + ["the others in the kernel" if words else "in the kernel"])
 
 
-def label(results, record):
+def label(results, record, words=None):
+    """Its name, or what a chart calls it, and what must be known about its conformance."""
     note = {"failed": " (failed)", "unchecked": " (unchecked)", "passed": ""}
-    return summary.label(record) + note[conformance.standing(results, record)]
+    return (words or summary.label(record)) + note[conformance.standing(results, record)]
 
 
 def gaps(results, workload):

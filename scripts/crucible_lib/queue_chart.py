@@ -57,7 +57,8 @@ def _panel(results, axis, here):
             axis.plot(*zip(*square), linestyle=dashes if valid else ":", linewidth=1.5, marker=marker, **looks)
         if fans:
             axis.plot(*zip(*fans), linestyle="", marker=marker or "_", **looks)
-        ends.append(((fans or square)[-1][1], pipe_cells.label(results, {**first, "form": "native"}), colour))
+        ends.append(((fans or square)[-1][1], pipe_cells.label(results, first, summary.label({**first, "form": "native"})),
+                     colour))
     axis.set_xticks(range(len(SHAPES)), SHAPES.values())
     axis.set_xlim(-0.3, len(SHAPES) - 0.7)
     axis.axvline(len(SQUARE) - 0.5, color=style.FAINT, linewidth=0.8)
