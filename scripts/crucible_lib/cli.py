@@ -60,7 +60,7 @@ def make_parser():
         "profiles:\n" + "\n".join(f"  {name:6} {entry['about']}" for name, entry in profiles.items()) + "\n\n"
         "Ctrl-C keeps what was measured: the rest is marked as interrupted, and the report is written.",
         "examples:\n"
-        "  scripts/crucible run                                        about nine minutes, then open report.html\n"
+        "  scripts/crucible run                                        about twenty-five minutes, then open report.html\n"
         "  scripts/crucible run full --dry-run                         what would be measured, how long it takes\n"
         "  scripts/crucible run --only 'round_trip/.*/same' --sizes 8,4K,1M\n\n" + STATUS + "\n130: interrupted.")
     run.add_argument("profile", nargs="?", choices=list(profiles), default="quick", help="default: %(default)s")
