@@ -1,5 +1,5 @@
-"""The candidates of a question of `choose`: a mechanism in one form, waiting in one way, in one placement, with all that
-a run says of it at the size and rate asked for."""
+"""The candidates of a question of `choose`: a mechanism in one form, waiting in one way, in one placement, with all
+that a run says of it at the size and rate asked for."""
 import math
 
 from . import choose_cells, choose_cpu, intervals, summary, text
@@ -19,6 +19,7 @@ class Candidate:
         self.identity, self.question, self.course = identity, question, course
         self.trip = self.stream = self.wake = self.idle = self.load = self.cpu = None
         self.declared, self.scheme, self.record, self.failures, self.by_load = {}, "", None, [], False
+        self.refusal = None  # (why it does not take messages of this size, for which sizes to ask instead)
 
     @property
     def ranked(self):
@@ -113,7 +114,7 @@ def find(results, question):
     found = [candidate for course in courses for candidate in _of_course(results, question, course)
              if candidate.placement in placements]
     nearest = min((candidate.ranked.apart for candidate in found), default=0)
-    far = [candidate for candidate in found if candidate.ranked.apart > nearest]
+    far = [candidate for candidate in found if candidate.ranked.apart > nearest and not candidate.refusal]
     return [candidate for candidate in found if candidate not in far], placements, courses, far
 
 
@@ -131,6 +132,7 @@ def _of_course(results, question, course):
         candidate.wake = choose_cells.reading(question.size, wakes.get(key[:4], {}))
         candidate.record = candidate.ranked.points[0][1]
         candidate.declared = declared.get((candidate.name, candidate.form), {})
+        candidate.refusal = _refusal(results, candidate)
         candidate.scheme = results.get("mechanisms", {}).get(candidate.name, {}).get("scheme", "")
         asleep = next(iter(idle.get(key[:4], {}).values()), None)
         candidate.idle = asleep and asleep["metrics"].get("cpu_percent")
@@ -140,6 +142,18 @@ def _of_course(results, question, course):
             most = choose_cpu.usable(results, candidate.placement, candidate.record["processes"])
             candidate.cpu = choose_cpu.at_rate(candidate, question.rate, question.peers[1], most)
         yield candidate
+
+
+def _refusal(results, candidate):
+    size, most = candidate.question.size, candidate.declared.get("max_message_bytes")
+    if most is not None and size > most:
+        return f"carries at most {text.amount(most)}, not {text.size(size)}", f"--size up to {text.amount(most)}"
+    for record in results["records"]:
+        if ("unsupported" in record and record["bytes"] == size and record["role"] == "mechanism"
+                and record["workload"] == candidate.course.ranked
+                and choose_cells.identity({"wait": "kernel", **record}) == candidate.identity):
+            return f"does not support {text.size(size)}: {record['unsupported']}", "another --size"
+    return None
 
 
 def declares(candidate, need):

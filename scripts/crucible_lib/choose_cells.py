@@ -136,9 +136,10 @@ def wakes(results, primitive, workload):
 
 
 def load_reading(record, rate):
-    """What the load curve of a record says at a rate; None where the rate is above all that was offered."""
+    """What the load curve of a record says at a rate; None beyond what was offered: a receiver that waits for longer
+    may have gone to sleep meanwhile."""
     points = {point["offered_per_s"]: point for point in record["load_curve"]}
-    return reading(rate, points) if rate <= max(points) else None
+    return reading(rate, points) if min(points) <= rate <= max(points) else None
 
 
 def capacity_under_load(record):

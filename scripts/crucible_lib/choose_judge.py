@@ -2,11 +2,11 @@
 import itertools
 import typing
 
-from . import choose_candidates, choose_cells, conformance, intervals, sentences_pipe, text
+from . import choose_candidates, choose_cells, choose_question, conformance, intervals, sentences_pipe, text
 
 
 class Failure(typing.NamedTuple):
-    """Why a candidate does not qualify. `relaxed` is the requirement to drop or to widen; empty where nothing can be."""
+    """Why a candidate does not qualify. `relaxed` is the requirement to drop or to widen; empty where none can be."""
     kind: str
     words: str
     relaxed: str
@@ -31,7 +31,8 @@ def judge(results, question):
     by_load = bool(qualified) and all(candidate.knows_load() for candidate in qualified)
     for candidate in qualified:
         candidate.by_load = by_load
-    metric, workload = ("latency_p50_ns", "load") if by_load else ("ns_per_operation", (found[0].course if found else courses[0]).ranked)
+    ranked = (found[0].course if found else courses[0]).ranked
+    metric, workload = ("latency_p50_ns", "load") if by_load else ("ns_per_operation", ranked)
     seen = {candidate.identity for candidate in (*found, *far)}
     return Verdict(question, placements, courses, sorted(qualified, key=lambda c: c.order),
                    sorted((c for c in found if c.failures), key=lambda c: (len(c.failures), c.order)),
@@ -45,7 +46,8 @@ def _failures(results, candidate):
     for need in question.needs:
         if not choose_candidates.declares(candidate, need):
             yield Failure("need", _need_words(candidate, need), f"--need without {need.replace('_', '-')}")
-    yield from _limits(results, candidate)
+    if candidate.refusal:
+        yield Failure("limit", *candidate.refusal)
     yield from _contract(results, candidate)
     if question.rate:
         yield from _rate(candidate)
@@ -57,28 +59,15 @@ def _need_words(candidate, need):
     if need == choose_candidates.UNRELATED:
         return f"does not declare unrelated: a {candidate.primitive} of it has no named door"
     if need in choose_candidates.BLOCKING:
-        idle = "" if candidate.idle is None else f": a waiting receiver uses {text.significant(candidate.idle)} % of a CPU"
-        return f"is not {need}{idle}"
+        return f"is not {need.replace('_', '-')}: a waiting receiver " + (
+            "spins" if candidate.idle is None else f"uses {text.significant(candidate.idle)} % of a CPU")
     return f"does not declare {need}"
-
-
-def _limits(results, candidate):
-    size, most = candidate.question.size, candidate.declared.get("max_message_bytes")
-    if most is not None and size > most:
-        yield Failure("limit", f"carries at most {text.amount(most)}, not {text.size(size)}",
-                      f"--size up to {text.amount(most)}")
-        return
-    for record in results["records"]:
-        if ("unsupported" in record and record["bytes"] == size and record["role"] == "mechanism"
-                and record["workload"] == candidate.course.ranked
-                and choose_cells.identity({"wait": "kernel", **record}) == candidate.identity):
-            yield Failure("limit", f"does not support {text.size(size)}: {record['unsupported']}", "another --size")
 
 
 def _contract(results, candidate):
     standing = conformance.standing(results, candidate.record)
     if standing == "unchecked":
-        yield Failure("clause", "was not checked by the conformance suite in this run, so its figures are not valid", "")
+        yield Failure("clause", "was not checked by the conformance suite, so its figures are not valid", "")
     elif standing == "failed":
         entry = conformance.entry_of(results, candidate.record) or {"failed": []}
         named = sentences_pipe.listed(conformance.failed_clauses(entry)) if entry["failed"] else \
@@ -92,7 +81,7 @@ def _rate(candidate):
         yield Failure("rate", f"cannot be said to sustain {text.rate(asked)}: no rate of it was measured", "no --rate")
     elif found[0] < asked:
         yield Failure("rate", f"cannot sustain {text.rate(asked)}: {_capacity_words(candidate)}",
-                      f"--rate up to {text.rate(found[0])}")
+                      f"--rate {choose_question.below(found[0])}" if found[0] else "no --rate")
 
 
 def _capacity_words(candidate):
@@ -104,17 +93,17 @@ def _capacity_words(candidate):
 
 
 def _budget(candidate, clause):
-    relaxed = f"--budget without {clause.words()}"
+    without = f"--budget without {clause.words()}"
     if clause.name == "cpu":
         yield from _cpu(candidate, clause)
         return
     found = candidate.capacity() if clause.name == "rate" else candidate.latency(clause.key)
     value = found[0] if isinstance(found, tuple) else found
     if value is None:
-        yield Failure("budget", f"cannot be said to keep {clause.words()}: its {clause.name} is not known", relaxed)
+        yield Failure("budget", f"cannot be said to keep {clause.words()}: its {clause.name} is not known", without)
     elif not clause.kept(value):
         yield Failure("budget", f"breaks the budget {clause.words()} with {clause.shown(value)}",
-                      f"--budget '{clause.relaxed(value)}'")
+                      f"--budget '{clause.relaxed(value)}'" if value else without)
 
 
 def _cpu(candidate, clause):

@@ -33,7 +33,7 @@ class Clause(typing.NamedTuple):
     def relaxed(self, value):
         """The nearest clause of round figures, as it is written, that this value keeps."""
         if self.name == "rate":
-            return f"rate>{_round(value, -1):g}/s"
+            return f"rate>{below(value)}"
         if self.name == "cpu":
             return f"cpu<{_round(value, 1):g}"
         unit = next(name for name in ("s", "ms", "us", "ns") if value >= _NS[name] or name == "ns")
@@ -64,6 +64,12 @@ def _round(value, step):
     """To three digits, up with step 1 and down with -1, and never the value itself."""
     unit = 10.0 ** (math.floor(math.log10(value)) - 2)
     return round((math.floor(value / unit) + 1 if step > 0 else math.ceil(value / unit) - 1) * unit, 9)
+
+
+def below(rate):
+    """The nearest round rate below one, as it is written."""
+    scale = next(scale for scale in ("G", "M", "k", "") if rate >= _SCALES[scale] or not scale)
+    return f"{_round(rate / _SCALES[scale], -1):g}{scale}/s"
 
 
 def parse_rate(argument):

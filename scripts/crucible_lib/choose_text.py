@@ -1,7 +1,8 @@
 """What `choose` says, as text, Markdown and JSON."""
 from . import choose_candidates, choose_cells, choose_judge, intervals, markdown, sentences_pipe, summary, text
 
-_HEADS = ["", "mechanism", "time per operation [95 %]", "p50", "p99", "messages/s", "CPU s per million", "messages up to"]
+_HEADS = ["", "mechanism", "time per operation [95 %]", "p50", "p99", "messages/s", "CPU s per million",
+          "messages up to"]
 
 
 def _label(verdict, candidate):
@@ -148,8 +149,8 @@ def _nearest_notes(verdict):
                 told.setdefault(key, []).append(candidate)
     for primitive, workload, sizes in told:
         if len(sizes) == 2:
-            yield (f"{primitive} {workload} was not measured at {text.size(size)}: figures with ~ are estimated between "
-                   f"{text.size(sizes[0])} and {text.size(sizes[1])}, straight in logarithms")
+            yield (f"{primitive} {workload} was not measured at {text.size(size)}: figures with ~ are estimated "
+                   f"between {text.size(sizes[0])} and {text.size(sizes[1])}, straight in logarithms")
         elif sizes[0] == 0:
             yield f"{primitive} {workload} was measured without a payload: its figures are of no size"
         else:
@@ -159,7 +160,8 @@ def _nearest_notes(verdict):
 
 def _another_size(verdict):
     """What must be read before the figures: that they are not of the size asked for."""
-    sizes = {c.ranked.points[0][0] for c in _everyone(verdict) if c.ranked.apart and c.ranked.points[0][0]}
+    judged = [candidate.ranked for candidate in _everyone(verdict) if not candidate.refusal]
+    sizes = {reading.points[0][0] for reading in judged if reading.apart and reading.points[0][0]}
     asked = text.size(verdict.question.size)
     return [f"The order and its figures are of {text.size(size)}, not of {asked}: nothing nearer was "
             "measured." for size in sorted(sizes)]
@@ -183,7 +185,8 @@ def _rate_notes(verdict):
         return []
     everyone = _everyone(verdict)
     known = [c for c in everyone if c.knows_load()]
-    told = [] if known else ["latencies are of a closed loop, one message in flight, there and back: under the rate "
+    told = _seldom(verdict)
+    told += [] if known else ["latencies are of a closed loop, one message in flight, there and back: under the rate "
                              "itself they were not measured here, and queueing makes them longer"]
     if known and len(known) < len(everyone):
         told.append(f"p50 and p99 of {_names(verdict, known)} are those under that load, from when a message was due; "
@@ -192,11 +195,25 @@ def _rate_notes(verdict):
         reading = choose_cells.load_reading(candidate.load, verdict.question.rate)
         if not reading.exact:
             told.append(f"{_label(verdict, candidate)}: latency "
-                        + ("estimated between" if reading.estimated else "of") + " offered rates of "
+                        "estimated between offered rates of "
                         + " and ".join(text.rate(at) for at, _ in reading.points))
     told.append("CPUs busy: at least the cheaper of stream and trip, at most what a message costs that wakes its "
                 "receiver (the paced workload, its sender's sleep included, or a queue of one place, at their own size "
                 "and placement); who spins burns a CPU per receiver")
+    return told
+
+
+def _seldom(verdict):
+    """What becomes of latency when messages come so seldom that the receiver has gone to sleep."""
+    told = []
+    for candidate in (c for c in verdict.qualified if c.wait != "spin"):
+        paced = candidate.wake.points[0][1] if candidate.wake else {"metrics": {}}
+        late = [paced["metrics"].get(key) for key in ("latency_p50_ns", "latency_p99_ns")]
+        if "offered_per_s" in paced["metrics"] and None not in late and not candidate.knows_load():
+            told.append(f"{_label(verdict, candidate)}: a receiver with nothing to do falls asleep; at "
+                        f"{text.rate(paced['metrics']['offered_per_s'])} ({text.size(paced['bytes'])}, "
+                        f"{choose_candidates.PLACES[paced['placement']]}) p50 is {text.nanoseconds(late[0])}, p99 "
+                        f"{text.nanoseconds(late[1])}, the sender's own waking up included")
     return told
 
 
