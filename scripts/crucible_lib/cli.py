@@ -8,8 +8,8 @@ import re
 import subprocess
 import sys
 
-from . import (compare, completion, crosscheck, doctor, environment, interpreter, measure, noise, noise_run, plan, project,
-               text)
+from . import (choose, compare, completion, crosscheck, doctor, environment, interpreter, measure, noise, noise_run,
+               plan, project, text)
 
 STATUS = "Exit status: 0 good, 1 a clause or a measurement failed, 2 wrong usage, 3 something is not installed."
 
@@ -106,7 +106,7 @@ def make_parser():
     crosscheck.add_options(_command(commands, "crosscheck", crosscheck_command,
                                     "compare our round trips with those of perf, sockperf and qperf",
                                     crosscheck.DESCRIPTION, crosscheck.EPILOG))
-    for module in (doctor, completion):
+    for module in (choose, doctor, completion):
         module.register(add)
     return parser
 
