@@ -6,7 +6,7 @@ import pathlib
 
 from . import choose_question, completion, interpreter, project, text
 
-_SAMPLE = "sample-"
+_SAMPLE, _FILE = "sample-", "results.json"
 _DESCRIPTION = """\
 Ranks mechanisms, each way of waiting by itself, for what a program needs, from the results of a run: who qualifies,
 in which order and with which figures; why each other lost; where size turns the order round; what was not measured
@@ -70,9 +70,8 @@ def register(add):
 
 
 def _needs(current):
-    from . import choose_candidates, results
-    document = results.read(newest(project.ROOT / "results"))
-    known = choose_candidates.known_needs(document, choose_question.PRIMITIVES)
+    document = json.loads((newest(project.ROOT / "results") / _FILE).read_text(encoding="utf-8"))
+    known = choose_question.known_needs(document, choose_question.PRIMITIVES)
     return completion.listed([need.replace("_", "-") for need in known])(current)
 
 
@@ -84,7 +83,7 @@ def newest(folder):
         except (OSError, ValueError, KeyError, TypeError):
             return ""  # half written: it is not a run yet
     found = [(not path.parent.name.startswith(_SAMPLE), started(path), path.parent)
-             for path in sorted(folder.glob("*/results.json"))]
+             for path in sorted(folder.glob(f"*/{_FILE}"))]
     found = [entry for entry in found if entry[1]]
     if not found:
         raise project.Stop(f"there is no run in {os.path.relpath(folder)}; make one by 'scripts/crucible run', or say "
@@ -106,12 +105,12 @@ def _question(options, known):
 
 def command(options):
     interpreter.ensure_all()
-    from . import choose_candidates, choose_judge, choose_text, results
+    from . import choose_judge, choose_text, results
     folder = options.results or newest(project.ROOT / "results")
-    folder = folder.parent if folder.name == results.FILE else folder
+    folder = folder.parent if folder.name == _FILE else folder
     document = results.read(folder)
     plain = choose_question.Question(options.size, peers=options.peers, primitive=options.primitive)
-    question = _question(options, choose_candidates.known_needs(document, plain.primitives))
+    question = _question(options, choose_question.known_needs(document, plain.primitives))
     verdict = choose_judge.judge(document, question)
     shown = os.path.relpath(folder)
     if options.json:

@@ -2,11 +2,10 @@
 that a run says of it at the size and rate asked for."""
 import math
 
-from . import choose_cells, choose_cpu, intervals, summary, text
+from . import choose_cells, choose_cpu, choose_question, intervals, summary, text
 
 PLACEMENTS = ("cross", "free", "same")
 PLACES = {"cross": "across two CPUs", "same": "on one CPU", "free": "unpinned", "any": "in any placement"}
-UNRELATED, BLOCKING = "unrelated", ("blocking", "idle_cpu")
 # Of one CPU, in percent: above it a receiver that waits does not leave the CPU alone.
 MOST_IDLE = 1.0
 
@@ -76,23 +75,6 @@ class Candidate:
         return f"{self.primitive} {words}" if mixed else words
 
 
-def table(results, primitive):
-    """{(name, form): what it declares} of a primitive."""
-    found = {}
-    for name, row in results.get("mechanisms", {}).items():
-        declared = row["capabilities"].get(primitive, {})
-        forms = {"native": declared} if primitive == "pipe" else declared
-        found.update({(name, form): flags for form, flags in forms.items()})
-    return found
-
-
-def known_needs(results, primitives):
-    """What can be asked for and decided, in the order of the alphabet."""
-    flags = {key for primitive in primitives for declared in table(results, primitive).values()
-             for key, value in declared.items() if isinstance(value, bool)}
-    return sorted({*flags, *([UNRELATED] if results.get("mechanisms") else []), *BLOCKING})
-
-
 def _placements(results, question, courses):
     """Those asked for; if none is named, the first in which enough was measured to choose from."""
     if question.placement == "any":
@@ -124,7 +106,7 @@ def _of_course(results, question, course):
     wakes = choose_cells.wakes(results, course.primitive, course.wake)
     idle = choose_cells.wakes(results, "pipe", "idle") if course.primitive == "pipe" else {}
     loads = choose_cells.cells(results, course.primitive, "load") if question.rate and question.peers == (1, 1) else {}
-    declared = table(results, course.primitive)
+    declared = choose_question.table(results, course.primitive)
     for key in (streams if course.ranked != course.trip else trips):
         candidate = Candidate(key, question, course)
         candidate.trip = choose_cells.reading(question.size, trips.get(key, {}))
@@ -158,9 +140,9 @@ def _refusal(results, candidate):
 
 def declares(candidate, need):
     """Whether it is what it is asked to be."""
-    if need == UNRELATED:
+    if need == choose_question.UNRELATED:
         return bool(candidate.scheme) and candidate.primitive in ("pipe", "manager")
-    if need in BLOCKING:
+    if need in choose_question.BLOCKING:
         return candidate.wait != "spin" and (candidate.idle or 0) <= MOST_IDLE
     return candidate.declared.get(need) is True
 

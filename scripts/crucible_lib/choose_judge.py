@@ -56,9 +56,9 @@ def _failures(results, candidate):
 
 
 def _need_words(candidate, need):
-    if need == choose_candidates.UNRELATED:
+    if need == choose_question.UNRELATED:
         return f"does not declare unrelated: a {candidate.primitive} of it has no named door"
-    if need in choose_candidates.BLOCKING:
+    if need in choose_question.BLOCKING:
         return f"is not {need.replace('_', '-')}: a waiting receiver " + (
             "spins" if candidate.idle is None else f"uses {text.significant(candidate.idle)} % of a CPU")
     return f"does not declare {need}"

@@ -1,4 +1,5 @@
-"""What a user of `choose` asks for: rates, peers, needs and budgets as they are written on the command line."""
+"""What a user of `choose` asks for: rates, peers, needs and budgets as they are written on the command line. Needs only
+the standard library, since the shell asks it at each Tab."""
 import math
 import re
 import typing
@@ -13,6 +14,7 @@ _TIMES = {"p50": "latency_p50_ns", "p90": "latency_p90_ns", "p99": "latency_p99_
           "max": "latency_max_ns"}
 METRICS = (*_TIMES, "cpu", "rate")
 PRIMITIVES = ("pipe", "queue", "pool", "manager")
+UNRELATED, BLOCKING = "unrelated", ("blocking", "idle_cpu")
 
 
 class Clause(typing.NamedTuple):
@@ -139,3 +141,20 @@ def _value(name, value):
     if found == 0:
         raise ValueError("nothing takes less than 0")
     return found
+
+
+def table(results, primitive):
+    """{(name, form): what it declares} of a primitive."""
+    found = {}
+    for name, row in results.get("mechanisms", {}).items():
+        declared = row["capabilities"].get(primitive, {})
+        forms = {"native": declared} if primitive == "pipe" else declared
+        found.update({(name, form): flags for form, flags in forms.items()})
+    return found
+
+
+def known_needs(results, primitives):
+    """What can be asked for and decided, in the order of the alphabet."""
+    flags = {key for primitive in primitives for declared in table(results, primitive).values()
+             for key, value in declared.items() if isinstance(value, bool)}
+    return sorted({*flags, *([UNRELATED] if results.get("mechanisms") else []), *BLOCKING})

@@ -4,11 +4,13 @@ import copy
 import io
 import json
 import pathlib
+import subprocess
+import sys
 import tempfile
 import unittest
 
 import support
-from crucible_lib import (choose, choose_candidates, choose_cells, choose_judge, choose_question, choose_text, cli,
+from crucible_lib import (choose, choose_cells, choose_judge, choose_question, choose_text, cli,
                           project)
 from made_up import cell, failed, results as made
 
@@ -430,9 +432,17 @@ class Command(unittest.TestCase):
 
     def test_the_sample_tells_what_can_be_needed(self):
         document_ = json.loads((SAMPLE / "results.json").read_text(encoding="utf-8"))
-        known = choose_candidates.known_needs(document_, ("pipe",))
+        known = choose_question.known_needs(document_, ("pipe",))
         self.assertLessEqual({"unrelated", "blocking", "survives_kill", "zero_copy", "cross_host"}, set(known))
         self.assertEqual(choose_cells.course(document_, "queue", (1, 4)).ranked, "fan_out_1x4")
+
+
+    def test_needs_are_completed_without_the_packages_that_a_run_wants(self):
+        program = support.SCRIPTS / "crucible_lib" / "__main__.py"
+        words = [sys.executable, "-S", str(program), "completion", "words", "3", "crucible", "choose", "--need",
+                 "pollable,sur"]
+        found = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((found.stdout, found.stderr), ("pollable,survives-kill\n", ""))
 
 
 if __name__ == "__main__":
