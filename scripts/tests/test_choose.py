@@ -244,10 +244,11 @@ class Nobody(unittest.TestCase):
 class Sizes(unittest.TestCase):
     def test_between_two_sizes_is_an_estimate_and_says_so(self):
         results = document([trip("a", 1000, 64), trip("a", 4000, 1024), trip("b", 9000, 64), trip("b", 90000, 1024)])
-        verdict = ask(results, size=256)
-        self.assertAlmostEqual(verdict.qualified[0].order, 2000)  # the geometric mean, in the middle of the logarithms
-        self.assertIn("~2.00 µs", said(results, verdict))
-        self.assertIn("was not measured at 256 B: figures with ~ are estimated between 64 B and 1 KiB",
+        verdict = ask(results, size=128)
+        # A quarter of the way in logarithms, nearer to the smaller size: 1000 * 4 ** (1 / 4).
+        self.assertAlmostEqual(verdict.qualified[0].order, 1414.21, places=2)
+        self.assertIn("~1.41 µs", said(results, verdict))
+        self.assertIn("was not measured at 128 B: figures with ~ are estimated between 64 B and 1 KiB",
                       said(results, verdict))
 
     def test_between_two_sizes_who_leads_must_lead_at_both(self):
