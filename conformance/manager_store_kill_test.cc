@@ -28,39 +28,16 @@ class StoreKill : public ManagerTest {
     options.memory_bytes = 128U << 10U;
     return start(options);
   }
-  /// Ends wherever it is.
-  static void end_amid(const std::function<void()>& call, std::chrono::nanoseconds after) {
-    Event begun;
-    Peer victim([&] {
-      begun.set();
-      for (;;) call();
-    });
-    begun.wait();
-    std::this_thread::sleep_for(after);
-    victim.kill();
-    victim.join();
-  }
-};
-
-// Of every instruction of each call: what it does is done or not, or the store says that it is broken.
-TEST_P(StoreKill, M37_ACallKilledAnywhereIsWholeOrBreaksTheStore) {
-  const std::string text(100, 'x');
   struct Step {
     const char* what;
     std::function<void(const Dict&)> call;
     std::map<std::string, std::string> before, after;
     bool changes = true;
   };
-  const std::vector<Step> steps = {
-      {"replaced", [&](const Dict& dict) { dict.set("a", text); }, {{"a", "1"}}, {{"a", text}}},
-      {"added", [&](const Dict& dict) { dict.set("b", text); }, {{"a", "1"}}, {{"a", "1"}, {"b", text}}},
-      {"erased", [](const Dict& dict) { dict.erase("a"); }, {{"a", "1"}, {"b", "2"}}, {{"b", "2"}}},
-      {"updated",
-       [](const Dict& dict) { dict.update({{"a", "9"}, {"b", "9"}}); },
-       {{"a", "1"}},
-       {{"a", "9"}, {"b", "9"}}},
-      {"got", [](const Dict& dict) { (void)dict.get("a"); }, {{"a", "1"}}, {{"a", "1"}}, false}};
-  for (const Step& step : steps) {
+  static inline const std::string kText = std::string(100, 'x');
+
+  /// At every instruction of the call: what it does is done or not, or the store says that it is broken.
+  static void kill_everywhere_in(const Step& step) {
     std::unique_ptr<Manager> manager;
     Dict dict;
     unsigned whole = 0;
@@ -89,6 +66,38 @@ TEST_P(StoreKill, M37_ACallKilledAnywhereIsWholeOrBreaksTheStore) {
     EXPECT_EQ(broken > 0, step.changes) << step.what << ": broke " << broken << " of " << broken + whole;
     std::printf("[  kills   ] %s: broke the store %u / %u\n", step.what, broken, broken + whole);
   }
+  /// Ends wherever it is.
+  static void end_amid(const std::function<void()>& call, std::chrono::nanoseconds after) {
+    Event begun;
+    Peer victim([&] {
+      begun.set();
+      for (;;) call();
+    });
+    begun.wait();
+    std::this_thread::sleep_for(after);
+    victim.kill();
+    victim.join();
+  }
+};
+
+TEST_P(StoreKill, M37_AReplacementKilledAnywhereIsWholeOrBreaksTheStore) {
+  kill_everywhere_in({"replaced", [](const Dict& dict) { dict.set("a", kText); }, {{"a", "1"}}, {{"a", kText}}});
+}
+TEST_P(StoreKill, M37_AnAdditionKilledAnywhereIsWholeOrBreaksTheStore) {
+  kill_everywhere_in(
+      {"added", [](const Dict& dict) { dict.set("b", kText); }, {{"a", "1"}}, {{"a", "1"}, {"b", kText}}});
+}
+TEST_P(StoreKill, M37_AnErasureKilledAnywhereIsWholeOrBreaksTheStore) {
+  kill_everywhere_in({"erased", [](const Dict& dict) { dict.erase("a"); }, {{"a", "1"}, {"b", "2"}}, {{"b", "2"}}});
+}
+TEST_P(StoreKill, M37_AnUpdateKilledAnywhereIsWholeOrBreaksTheStore) {
+  kill_everywhere_in({"updated",
+                      [](const Dict& dict) { dict.update({{"a", "9"}, {"b", "9"}}); },
+                      {{"a", "1"}},
+                      {{"a", "9"}, {"b", "9"}}});
+}
+TEST_P(StoreKill, M37_ALookUpKilledAnywhereHarmsNobody) {
+  kill_everywhere_in({"got", [](const Dict& dict) { (void)dict.get("a"); }, {{"a", "1"}}, {{"a", "1"}}, false});
 }
 
 TEST_P(StoreKill, M37_AReaderThatIsKilledHarmsNobody) {

@@ -105,6 +105,8 @@ const auto& known_types() {
                                    known_status<Status::kStale>()};
   return kinds;
 }
+// Before main: a fork beside a thread that is the first to ask would leave a child that waits for ever.
+[[gnu::constructor]] void prepare_known_types() { (void)known_types(); }
 
 std::string name_of(const std::type_info* type) {
   if (type == nullptr) return "an exception of unknown type";

@@ -193,6 +193,9 @@ void next(StoredDict& dict, const StoreTurn& turn) {
 
 void fill(StoredDict& dict, const StoreTurn& turn, ByteView items) { merge(dict, turn, items); }
 
+// Before main: a fork beside a thread that is the first to ask would leave a child that waits for ever.
+[[gnu::constructor]] void prepare_dict_methods() { (void)dict_methods(); }
+
 const StoreMethods<StoredDict>& dict_methods() {
   static const StoreMethods<StoredDict> methods = {
       {"set", {set, true}},           {"get", {get, false}},

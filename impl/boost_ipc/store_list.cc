@@ -161,6 +161,9 @@ void fill(StoredList& list, const StoreTurn& turn, ByteView items) {
   insert_all(list, list.items.size(), more);
 }
 
+// As for a dict.
+[[gnu::constructor]] void prepare_list_methods() { (void)list_methods(); }
+
 const StoreMethods<StoredList>& list_methods() {
   static const StoreMethods<StoredList> methods = {{"get", {get, false}},
                                                    {"find", {find, false}},

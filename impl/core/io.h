@@ -2,6 +2,7 @@
 #pragma once
 
 #include <csignal>
+#include <mutex>
 
 #include "api/deadline.h"
 #include "api/status.h"
@@ -31,13 +32,14 @@ Status await_events(int descriptor, short events, Deadline deadline, const G& ga
 /// Writing to a pipe whose reader is gone must be an error and not the process's end. An application's own handler
 /// stays.
 inline void ignore_sigpipe() {
-  static const bool done = [] {
+  // Not a local static's initialiser: a fork in the middle of that, in another thread, leaves a child that waits for
+  // its end for ever. glibc lets call_once begin anew there.
+  static std::once_flag once;
+  std::call_once(once, [] {
     struct sigaction current = {};
     sigaction(SIGPIPE, nullptr, &current);
     if (current.sa_handler == SIG_DFL) std::signal(SIGPIPE, SIG_IGN);
-    return true;
-  }();
-  (void)done;
+  });
 }
 
 }  // namespace crucible
