@@ -1,9 +1,10 @@
 """The noise floor: by how much two measurements of the same thing by the same build differ on this machine.
 
-The floor of a metric is the 95th percentile of |ln(x/y)| over all pairs of repetitions of a cell: what ISO 5725-1
-calls the repeatability limit, the difference that two results of one laboratory stay within 95 times in 100. Taken as
-an empirical percentile, since the repetitions are not normally distributed (the standard's 2.8 standard deviations
-would presume it). It is given as a relative difference, exp(.) - 1.
+The repeatability limit of a cell is the 95th percentile of |ln(x/y)| over all pairs of its repetitions: what ISO 5725-1
+calls so, the difference that two results of one laboratory stay within 95 times in 100. Taken as an empirical
+percentile, since the repetitions are not normally distributed (the standard's 2.8 standard deviations would presume
+it). The floor of a metric is that of the typical cell, the median over the cells, as a relative difference, exp(.) - 1;
+beside it stands the worst, that of a cell which is one thing today and another tomorrow, where the scheduler decides.
 """
 import itertools
 import json
@@ -63,7 +64,8 @@ def floors(cells):
 
 def _entry(per_cell, numpy):
     pairs = [pair for cell in per_cell for pair in cell]
-    return {"floor": math.expm1(float(numpy.percentile(pairs, PERCENTILE))),
+    limits = [float(numpy.percentile(cell, PERCENTILE)) for cell in per_cell]
+    return {"floor": math.expm1(float(numpy.median(limits))), "worst": math.expm1(max(limits)),
             "median": math.expm1(float(numpy.median(pairs))), "pairs": len(pairs), "cells": len(per_cell)}
 
 

@@ -52,9 +52,10 @@ def _document(made, run, repeat, started, surroundings):
 
 def table(floors):
     from . import markdown
-    rows = [[metric, kind, f"{100 * entry['floor']:.1f} %", f"{100 * entry['median']:.1f} %", str(entry["cells"]),
+    rows = [[metric, kind, f"{100 * entry['floor']:.1f} %", f"{100 * entry['worst']:.1f} %",
+             f"{100 * entry['median']:.1f} %", str(entry["cells"]),
              str(entry["pairs"])] for metric, kinds in floors.items() for kind, entry in kinds.items()]
-    heads = ["metric", "workloads", "noise floor", "median difference", "cells", "pairs"]
+    heads = ["metric", "workloads", "noise floor", "worst cell", "median difference", "cells", "pairs"]
     return markdown.aligned(heads, rows)
 
 
