@@ -51,7 +51,8 @@ template <class T>
 inline constexpr bool kIsShallow =
     std::is_arithmetic_v<T> || std::is_convertible_v<T, std::string_view> || std::is_same_v<T, Bytes>;
 template <class... T>
-inline constexpr bool kIsShallow<std::tuple<T...>> = (kIsShallow<std::remove_cvref_t<T>> && ...);
+inline constexpr bool kIsShallow<std::tuple<T...>> =
+    std::conjunction_v<std::bool_constant<kIsShallow<std::remove_cvref_t<T>>>...>;
 
 /// Throws EncodingError for what MessagePack cannot hold: nested too deeply, a string of 4 GiB or more.
 template <class T>

@@ -18,7 +18,8 @@ void StoreTurn::require_size(std::size_t bytes) const {
 
 void StoreTurn::assign(Text& to, ByteView bytes) const {
   require_size(bytes.size());
-  to.assign(characters(bytes).data(), bytes.size());
+  const std::string_view from = characters(bytes);
+  to.assign(from.begin(), from.end());
 }
 
 Text StoreTurn::text(ByteView bytes) const {

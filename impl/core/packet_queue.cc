@@ -17,7 +17,7 @@ using std::chrono::nanoseconds;
 
 constexpr std::uint64_t kMostStorage = 1ULL << 46;  // beyond any machine's memory, but no overflow
 constexpr int kLooks = 200;                         // at a lock that is held for one system call, before sleeping
-const bool kMayLook = std::thread::hardware_concurrency() > 1;  // before main: see ignore_sigpipe() (io.h)
+const bool may_look = std::thread::hardware_concurrency() > 1;  // before main: see ignore_sigpipe() (io.h)
 
 void pause_briefly() noexcept {
 #if defined(__x86_64__)
@@ -107,7 +107,7 @@ bool PacketQueue::try_lock() {
 // only missed if its holder is stopped.
 Status PacketQueue::lock(Deadline deadline) {
   constexpr milliseconds kPatience{100};
-  for (int look = 0; look < (kMayLook ? kLooks : 1); ++look) {
+  for (int look = 0; look < (may_look ? kLooks : 1); ++look) {
     if (try_lock()) return Status::kOk;
     pause_briefly();
   }
