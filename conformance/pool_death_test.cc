@@ -127,6 +127,18 @@ TEST_P(PoolDeath, H1_InATaskItEndsThatTaskOnly) {
   expect_one_victim([](Pool& pool, int way) { return pool.apply_async([](int how) { die(how); }, {way}); });
 }
 
+// They are submitted at once, so that one stands behind the victim where a worker has more than one.
+TEST_P(PoolDeath, H1_WhatStandsBehindTheVictimIsDone) {
+  const auto pool = make(1);
+  const auto die_first = [](int which) {
+    if (which == 0) std::raise(SIGKILL);
+    return add(0);
+  };
+  EXPECT_THROW((void)pool->map(die_first, {0, 1, 2, 3}, 1), WorkerLost);
+  EXPECT_EQ(cell(0), 3);
+  EXPECT_EQ(pool->statistics().lost, 1U);
+}
+
 TEST_P(PoolDeath, H1_BeforeATaskItEndsThatTaskOnly) {
   expect_one_victim(
       [](Pool& pool, int way) { return pool.apply_async([](Trap) {}, {Trap{.way = way, .when_read = ::getpid()}}); });

@@ -8,6 +8,7 @@
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <ranges>
 #include <set>
 #include <string>
 #include <system_error>
@@ -312,6 +313,24 @@ TEST_P(PoolLife, W34_ATaskIsNotKeptBehindAnother) {
   for (int i = 0; i < 50; ++i) EXPECT_EQ(small[static_cast<std::size_t>(i)].get(), i + 100);
   set_signal(1);
   first.wait();
+}
+
+// They are submitted at once, so that one of them stands behind the first, until the other worker is free for it.
+TEST_P(PoolLife, W34_WhatIsTakenBackRunsOnce) {
+  const auto pool = make(2);
+  const auto count = [](int which) {
+    if (which == 0) await_signal(1);
+    return add(static_cast<std::size_t>(which));
+  };
+  const auto all = pool->map_async(count, std::views::iota(0, 10), 1);
+  for (std::size_t which = 1; which < 10; ++which) {
+    while (cell(which) == 0) std::this_thread::yield();
+  }
+  set_signal(1);
+  EXPECT_EQ(all.get(), std::vector<std::int64_t>(10, 0));
+  pool->close();
+  pool->join();
+  for (std::size_t which = 0; which < 10; ++which) EXPECT_EQ(cell(which), 1) << which;
 }
 
 }  // namespace
