@@ -42,6 +42,12 @@ def load() -> dict:
     return mutants
 
 
+def runs_alone(mutant: dict) -> bool:
+    """As the tests that are to catch it do: those of suites named Timing are decided by times, or by what other
+    programs would do meanwhile."""
+    return "Timing." in mutant["tests"]
+
+
 def mutated(mutant: dict) -> str:
     """The text of the mutated file."""
     text = (IMPL / mutant["file"]).read_text()
@@ -188,7 +194,8 @@ def main() -> int:
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="a complete Ninja build directory")
     parser.add_argument("--list", action="store_true", help="list all mutants")
     parser.add_argument("--check", action="store_true", help="only see whether all mutants still apply")
-    parser.add_argument("--names", action="store_true", help="with --list: names only")
+    parser.add_argument("--names", choices=("together", "alone"),
+                        help="with --list: only the names of those that may run beside others, or must not")
     arguments = parser.parse_args()
     # A time limit's signal must not leave the temporary directory or processes behind.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(f"ended by signal {number}"))
@@ -196,7 +203,10 @@ def main() -> int:
         mutants = load()
         if arguments.list:
             for mutant in mutants.values():
-                print(mutant["name"] if arguments.names else f"{mutant['name']:34} {mutant['clause']:4} {mutant['why']}")
+                if not arguments.names:
+                    print(f"{mutant['name']:34} {mutant['clause']:4} {mutant['why']}")
+                elif runs_alone(mutant) == (arguments.names == "alone"):
+                    print(mutant["name"])
             return 0
         if arguments.check:
             return 0 if check(mutants) else 1

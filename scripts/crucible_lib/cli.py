@@ -81,9 +81,11 @@ def make_parser():
                      help="name of this machine in what is published (default: %(default)s)")
     _add_build_options(run)
 
-    test = _command(commands, "test", test_command, "install, build and run everything that ctest knows",
+    test = _command(commands, "test", test_command, "install, build and run every test",
                     "Installs missing packages, builds, and runs every test. What follows -- goes to ctest, e.g.\n"
-                    "  scripts/crucible test -- -R Pipe --repeat until-fail:20")
+                    "  scripts/crucible test -- -R Pipe --repeat until-fail:20\n"
+                    "Nothing given, all is run but the planted faults, which test the tests and are run by\n"
+                    "  scripts/crucible test -- -L mutants")
     _add_build_options(test)
     test.add_argument("ctest", nargs="*", metavar="-- CTEST ARGUMENTS", help="passed on to ctest")
 
@@ -234,7 +236,8 @@ def test_command(options):
     if not options.no_build:
         project.build(options.build_dir)
     sys.stdout.flush()
-    command = ["ctest", "--test-dir", str(options.build_dir), "--output-on-failure", "-j4", *options.ctest]
+    selection = options.ctest or ["--label-exclude", "^mutants$"]
+    command = ["ctest", "--test-dir", str(options.build_dir), "--output-on-failure", "-j4", *selection]
     try:
         status = subprocess.run(command, cwd=project.ROOT, check=False).returncode
     except FileNotFoundError:
