@@ -75,6 +75,9 @@ class ZeromqConnection : public Connection {
   Status await_room(Deadline deadline);
   void lend_connection(Deadline deadline);
   void finish_sending();
+  bool bequeath_unclaimed();
+  void finish_receiving();
+  void discard();
   const Tether::News& look_at_receiver();
 
   Status receive(Destination& to, Deadline deadline);

@@ -18,6 +18,8 @@ namespace {
 constexpr std::int64_t kQuietAfterDeathNs = 20'000'000;
 // The last word of one that closed is on its way; libzmq goes on trying for four times kFlushPatience.
 constexpr std::int64_t kQuietAfterFlushNs = 9'000'000'000;
+// A peer's thread needs a turn to say that it is done; one that is stopped holds nobody up.
+constexpr auto kClosingPatience = std::chrono::milliseconds(500);
 
 }  // namespace
 
@@ -49,9 +51,8 @@ Status ZeromqConnection::receive(Destination& to, Deadline deadline) {
     next_.reset();
     if (to.accepts(message.size())) return to.put(message);
     readable_ = false;
+    finish_receiving();
     in_.close();
-    tether_.say_deaf();
-    mine_.news.fetch_add(1, std::memory_order_release);
   }
   if (!writable_) close();
   return Status::kBadLength;
@@ -118,6 +119,28 @@ void ZeromqConnection::attach_receiver() {
   in_ = std::move(socket);
   tether_.say_attached();
   mine_.news.fetch_add(1, std::memory_order_release);
+}
+
+// Nothing is received here any more. libzmq keeps what it cannot deliver for its whole linger, so a peer that is closing
+// is given the time to deliver. It says that it closes before it looks whether this side is deaf; this side the other
+// way round: so one of them knows.
+void ZeromqConnection::finish_receiving() {
+  tether_.say_deaf();
+  mine_.news.fetch_add(1, std::memory_order_release);
+  const Deadline deadline = Deadline::after(kClosingPatience);
+  while (in_ && !deadline.has_passed()) {
+    const Tether::News news = tether_.look();
+    if (!news.closing || news.flushed || news.severed) return;
+    discard();
+    std::array slots = {slot_for(in_descriptor_), slot_for(tether_.descriptor())};
+    (void)sleep_on(slots, deadline);
+  }
+}
+
+void ZeromqConnection::discard() {
+  while (in_ && receive_message()) {
+  }
+  next_.reset();
 }
 
 // One message of the peer's into next_; false: there is none now. Closing words of several parts, and messages of

@@ -156,16 +156,22 @@ Status ZeromqConnection::await_room(Deadline deadline) {
   return news.severed || news.deaf ? Status::kBrokenPipe : Status::kOk;
 }
 
+bool ZeromqConnection::bequeath_unclaimed() {
+  std::vector<ByteView> messages;
+  for (const zmq::message_t& message : unclaimed_) messages.emplace_back(message.data<std::byte>(), message.size());
+  return tether_.bequeath(messages);
+}
+
 // What was sent must outlive this process's part in it. A peer that receives already gets it from libzmq, and a last
 // word; to one that does not it is left at the tether.
 void ZeromqConnection::finish_sending() {
   if (!out_) return;
+  tether_.say_closing();
   const Tether::News news = tether_.look();
-  if (news.severed || news.deaf) return out_.close();
-  if (!news.attached) {
-    std::vector<ByteView> messages;
-    for (const zmq::message_t& message : unclaimed_) messages.emplace_back(message.data<std::byte>(), message.size());
-    if (tether_.bequeath(messages)) return out_.close();
+  if (news.severed || news.deaf || (!news.attached && bequeath_unclaimed())) {
+    out_.close();
+    tether_.say_flushed();
+    return;
   }
   lend_connection(Deadline::after(kFlushPatienceUnattached));
   out_.set(ZMQ_SNDHWM, 0);
@@ -178,7 +184,10 @@ void ZeromqConnection::finish_sending() {
     send_part(rest, 0);
   }
   departed_ = out_.flush_and_close(news.attached ? kFlushPatience : kFlushPatienceUnattached,
-                                   [this] { return tether_.look().severed; });
+                                   [this] {
+                                     discard();  // the peer may be waiting for the same
+                                     return tether_.look().severed;
+                                   });
   tether_.say_flushed();
 }
 

@@ -31,7 +31,14 @@ namespace {
 // them, so they must be there before it is called. Another thread may still be faster, as may a connection.
 constexpr std::size_t kHeadroom = 14;
 
+constexpr int kLongestLingerMs = 8000;
 constexpr int kMostSockets = 8192;  // libzmq's default of 1,023 is 255 pipes with both ends in one process
+
+// A closed socket that libzmq still flushes; it counts as a socket.
+struct Departing {
+  void* monitor;
+  bool in_vain;  // nobody is left to receive it; libzmq does not know, and cannot be told
+};
 
 // The mutex is held across fork, so that a child finds neither it nor what libzmq locks inside zmq_ctx_new taken by a
 // thread that it does not have.
@@ -39,7 +46,7 @@ struct Registry {
   std::mutex mutex;
   zmq::context_t* context = nullptr;
   std::size_t sockets = 0;
-  std::vector<void*> departing;  // monitors of closed sockets that libzmq still flushes; counted as sockets
+  std::vector<Departing> departing;
   std::set<ZeromqConnection*> ends;
   bool exit_hook = false;
   std::atomic<unsigned> generation = 1;
@@ -79,23 +86,28 @@ void require_headroom() {
 // With the registry's mutex held. Terminating waits until every socket is destroyed, so that nothing is left behind: no
 // thread, no descriptor. While something is still being flushed it would wait for that, so it is put off.
 void terminate_if_unused(Registry& registry, int patience_ms) {
-  std::erase_if(registry.departing, [&](void* monitor) {
+  std::erase_if(registry.departing, [&](const Departing& departing) {
     zmq::message_t event;
-    zmq_setsockopt(monitor, ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms);
-    if (zmq_msg_recv(event.handle(), monitor, 0) < 0) return false;
-    zmq_close(monitor);
+    const int wait_ms = departing.in_vain ? 0 : patience_ms;
+    zmq_setsockopt(departing.monitor, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
+    if (zmq_msg_recv(event.handle(), departing.monitor, 0) < 0) return false;
+    zmq_close(departing.monitor);
     --registry.sockets;
     return true;
   });
   if (registry.sockets == 0) delete std::exchange(registry.context, nullptr);
 }
 
-// Waits for what is still being flushed, as long as libzmq tries.
+// Waits for what is still being flushed, as long as libzmq tries; what is flushed in vain ends with the process.
 void end_context_at_exit(Registry& registry) {
   const std::lock_guard lock(registry.mutex);
-  for (void* const monitor : registry.departing) zmq_close(monitor);
-  registry.sockets -= registry.departing.size();
-  registry.departing.clear();
+  terminate_if_unused(registry, kLongestLingerMs);
+  std::erase_if(registry.departing, [&registry](const Departing& departing) {
+    if (departing.in_vain) return false;
+    zmq_close(departing.monitor);
+    --registry.sockets;
+    return true;
+  });
   if (registry.sockets == 0) delete std::exchange(registry.context, nullptr);
 }
 
@@ -139,7 +151,6 @@ void delist(ZeromqConnection& end) noexcept {
 }
 
 void settle() noexcept {
-  constexpr int kLongestLingerMs = 8000;
   Registry& registry = Registry::get();
   const std::lock_guard lock(registry.mutex);
   const bool idle = !registry.departing.empty() && registry.sockets == registry.departing.size();
@@ -256,22 +267,23 @@ bool ZeromqSocket::flush_and_close(std::chrono::milliseconds patience,
   const int linger = 4 * static_cast<int>(patience.count());
   zmq_setsockopt(socket_, ZMQ_LINGER, &linger, sizeof linger);
   bool flushed = false;
+  bool in_vain = false;
   try {
     ZeromqSocket monitor = watch(ZMQ_EVENT_MONITOR_STOPPED);
     zmq_close(std::exchange(socket_, nullptr));
     zmq::message_t event;
-    while (!flushed && !deadline.has_passed()) {
+    while (!flushed && !in_vain && !deadline.has_passed()) {
       constexpr int kLook = 50;
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline.left()).count();
       const int wait = static_cast<int>(std::min<std::int64_t>(left, kLook));
       zmq_setsockopt(monitor.get(), ZMQ_RCVTIMEO, &wait, sizeof wait);
       flushed = zmq_msg_recv(event.handle(), monitor.get(), 0) >= 0;
-      if (!flushed && pointless()) break;
+      in_vain = !flushed && pointless();
     }
     if (!flushed) {
       Registry& registry = Registry::get();
       const std::lock_guard lock(registry.mutex);
-      registry.departing.push_back(std::exchange(monitor.socket_, nullptr));
+      registry.departing.push_back({.monitor = std::exchange(monitor.socket_, nullptr), .in_vain = in_vain});
     }
   } catch (const std::exception&) {  // no descriptors: libzmq flushes, unwatched
     if (socket_ != nullptr) zmq_close(socket_);

@@ -98,6 +98,7 @@ bool Tether::read_note(std::size_t& at) {
   switch (static_cast<char>(rest[0])) {
     case 'A': news_.attached = true; break;
     case 'D': news_.deaf = true; break;
+    case 'C': news_.closing = true; break;
     case 'F': news_.flushed = true; break;
     case kLoan:  // without its descriptor if this process had none free
       if (!passed_.empty()) lent_ = std::move(passed_.back());

@@ -33,7 +33,8 @@ class Tether {
     bool greeted = false;   ///< `greeting` is filled in
     bool attached = false;  ///< receives by now
     bool deaf = false;      ///< will never receive again
-    bool flushed = false;   ///< closed, and all that it sent is on its way
+    bool closing = false;   ///< sends nothing any more; `flushed` will follow
+    bool flushed = false;   ///< closed, and all that can still reach anybody is on its way
     bool bequest = false;   ///< closed before anybody received: all that it sent is in the bequest
     Greeting greeting;
   };
@@ -48,6 +49,7 @@ class Tether {
   /// The other side may be gone, which is no error.
   void say_attached() noexcept { say('A'); }
   void say_deaf() noexcept { say('D'); }
+  void say_closing() noexcept { say('C'); }
   void say_flushed() noexcept { say('F'); }
   /// Lets the other side keep a descriptor open, until it closes.
   void lend(const Fd& descriptor) noexcept;
