@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 
 #include "limits/line.h"
@@ -20,8 +21,8 @@ TEST(NullTrip, TimesEachOfItsOperations) {
   EXPECT_GT(block.elapsed_ns, 0);
 }
 
-// Two cache lines are the fastest that two processes can have, hundreds of nanoseconds; a slow machine takes longer for
-// both.
+// Two cache lines are the fastest that two processes can have: about a hundred nanoseconds at best; a slow machine takes
+// longer for both, and a busy one for whichever it interrupts.
 TEST(NullTripTiming, IsFarBelowTheFastestRoundTrip) {
   Cpus cpus;
   try {
@@ -31,7 +32,9 @@ TEST(NullTripTiming, IsFarBelowTheFastestRoundTrip) {
   }
   NullTrip null(48, cpus);
   RoundTrip<Line<Pausing>> line(Line<Pausing>::make({.buffer_bytes = 48}), 48, cpus);
-  EXPECT_LT(3 * warm_up(null), warm_up(line));
+  std::array<double, 5> without;
+  std::ranges::generate(without, [&] { return warm_up(null); });
+  EXPECT_LT(2 * std::ranges::min(without), warm_up(line));
 }
 
 }  // namespace
