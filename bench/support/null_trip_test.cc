@@ -21,8 +21,8 @@ TEST(NullTrip, TimesEachOfItsOperations) {
   EXPECT_GT(block.elapsed_ns, 0);
 }
 
-// Two cache lines are the fastest that two processes can have: about a hundred nanoseconds at best; a slow machine takes
-// longer for both, and a busy one for whichever it interrupts.
+// Two cache lines are the fastest that two processes can have: about a hundred nanoseconds at best; a slow machine
+// takes longer for both, and a busy one for whichever it interrupts.
 TEST(NullTripTiming, IsFarBelowTheFastestRoundTrip) {
   Cpus cpus;
   try {

@@ -64,7 +64,7 @@ void ZeromqConnection::close() noexcept {
     delist(*this);
     try {
       finish_sending();
-      if (in_) finish_receiving();  // otherwise a copy of this end may still receive
+      if (in_) finish_receiving();     // otherwise a copy of this end may still receive
     } catch (const std::exception&) {  // no memory, no descriptors: the peer sees the end of what has left
     }
     out_.close();

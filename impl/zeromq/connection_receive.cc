@@ -121,9 +121,9 @@ void ZeromqConnection::attach_receiver() {
   mine_.news.fetch_add(1, std::memory_order_release);
 }
 
-// Nothing is received here any more. libzmq keeps what it cannot deliver for its whole linger, so a peer that is closing
-// is given the time to deliver. It says that it closes before it looks whether this side is deaf; this side the other
-// way round: so one of them knows.
+// Nothing is received here any more. libzmq keeps what it cannot deliver for its whole linger, so a peer that is
+// closing is given the time to deliver. It says that it closes before it looks whether this side is deaf; this side the
+// other way round: so one of them knows.
 void ZeromqConnection::finish_receiving() {
   tether_.say_deaf();
   mine_.news.fetch_add(1, std::memory_order_release);

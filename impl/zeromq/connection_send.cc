@@ -183,11 +183,10 @@ void ZeromqConnection::finish_sending() {
     send_part(as_bytes(kEnd), ZMQ_SNDMORE);
     send_part(rest, 0);
   }
-  departed_ = out_.flush_and_close(news.attached ? kFlushPatience : kFlushPatienceUnattached,
-                                   [this] {
-                                     discard();  // the peer may be waiting for the same
-                                     return tether_.look().severed;
-                                   });
+  departed_ = out_.flush_and_close(news.attached ? kFlushPatience : kFlushPatienceUnattached, [this] {
+    discard();  // the peer may be waiting for the same
+    return tether_.look().severed;
+  });
   tether_.say_flushed();
 }
 
