@@ -64,16 +64,17 @@ def make_parser():
         "  scripts/crucible run full --dry-run                         what would be measured, how long it takes\n"
         "  scripts/crucible run --only 'round_trip/.*/same' --sizes 8,4K,1M\n\n" + STATUS + "\n130: interrupted.")
     run.add_argument("profile", nargs="?", choices=list(profiles), default="quick", help="default: %(default)s")
-    run.add_argument("--out", type=pathlib.Path, metavar="DIR",
-                     help="write here, a new or empty folder, instead of results/<UTC time>-<host>-<commit>")
+    folder = run.add_mutually_exclusive_group()
+    folder.add_argument("--out", type=pathlib.Path, metavar="DIR",
+                        help="write here, a new or empty folder, instead of results/<UTC time>-<host>-<commit>")
     run.add_argument("--only", type=_pattern, metavar="REGEX", help="measure only cases whose name, such as "
                      "pipe/round_trip/unix_socket/64/cross/kernel/direct, contains a match; the time saved goes "
                      "to them").completer = completion.case_parts
     run.add_argument("--sizes", type=_sizes, metavar="LIST", help="message sizes instead of the profile's, as 8,4K,1M"
                      ).completer = completion.sizes
-    run.add_argument("--resume", type=pathlib.Path, metavar="DIR",
-                     help="continue the interrupted or killed run in this folder: same profile and options, same "
-                     "build; what it measured is not measured again")
+    folder.add_argument("--resume", type=pathlib.Path, metavar="DIR",
+                        help="continue the interrupted or killed run in this folder: same profile and options, same "
+                        "build; what it measured is not measured again")
     run.add_argument("--noise", type=pathlib.Path, metavar="FILE", help="the noise.json that states this machine's "
                      "noise floor, instead of the newest in results/")
     run.add_argument("--dry-run", action="store_true", help="print the plan and its duration, do nothing")

@@ -85,13 +85,15 @@ def read(path):
         raise project.Stop(f"cannot read {path}: {error.strerror}", project.USAGE) from None
     except ValueError as error:
         raise project.Stop(f"{path} is not JSON: {error}", project.USAGE) from None
-    validate(document)
+    where = fault(document)
+    if where:
+        raise project.Stop(f"{path} is no noise run, {where}", project.USAGE)
     return document
 
 
-def validate(document):
+def fault(document):
     from . import results
-    results.validate(document, "noise_run")
+    return results.fault(document, "noise_run")
 
 
 def newest(folder, environment):

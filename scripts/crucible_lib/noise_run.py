@@ -46,7 +46,9 @@ def _document(made, run, repeat, started, surroundings):
                 "repeat": repeat, "percentile": noise.PERCENTILE, "environment": {**surroundings, "load": run.load},
                 "floors": noise.floors(cells), "repetitions": cells,
                 "not_measured": {cell.case: reason for cell, reason in run.missing}}
-    noise.validate(document)
+    where = noise.fault(document)
+    if where:
+        raise project.Stop(f"{noise.FILE} would not follow its schema, {where}", project.FAILED)
     return document
 
 

@@ -11,16 +11,21 @@ SCHEMA = project.SCRIPTS / "results.schema.json"
 FILE = "results.json"
 
 
-def validate(results, part=None):
-    """Raises Stop with the place of the first fault; `part`: one of the schema's definitions instead of all of it."""
+def fault(document, part=None):
+    """Where it breaks the schema first, or None; `part`: one of the schema's definitions instead of all of it."""
     import jsonschema  # here, since listing cases needs only the standard library
 
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     if part:
         schema = {"$defs": schema["$defs"], "$ref": f"#/$defs/{part}"}
-    fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(results))
-    if fault:
-        raise project.Stop(f"{FILE} would not follow its schema, at {fault.json_path}: {fault.message}", project.FAILED)
+    found = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(document))
+    return f"at {found.json_path}: {found.message}" if found else None
+
+
+def validate(results):
+    where = fault(results)
+    if where:
+        raise project.Stop(f"{FILE} would not follow its schema, {where}", project.FAILED)
 
 
 def stamp(moment):

@@ -83,6 +83,11 @@ class Resume(support.TreeCase):
         self.assertIn("there is no run to resume", done.stderr)
         self.assertFalse((self.root / "nowhere").exists())
 
+    def test_it_stays_in_its_folder(self):
+        done = self.crucible("run", "smoke", *QUIET, "--resume", "one", "--out", "another")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("not allowed with argument", done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()
