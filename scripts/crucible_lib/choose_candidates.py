@@ -141,7 +141,7 @@ def _refusal(results, candidate):
 def declares(candidate, need):
     """Whether it is what it is asked to be."""
     if need == choose_question.UNRELATED:
-        return bool(candidate.scheme) and candidate.primitive in ("pipe", "manager")
+        return bool(candidate.scheme) and candidate.primitive in ("pipe", "queue", "manager")
     if need in choose_question.BLOCKING:
         return candidate.wait != "spin" and (candidate.idle or 0) <= MOST_IDLE
     return candidate.declared.get(need) is True

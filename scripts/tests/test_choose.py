@@ -360,7 +360,9 @@ class Peers(unittest.TestCase):
         self.assertIn("every pipe: round_trip was not measured unpinned",
                       said(self.results, ask(self.results, primitive=None, placement="free")))
 
-    def test_a_queue_has_no_named_door(self):
+    def test_a_queue_is_met_by_its_mechanisms_address(self):
+        self.assertNotIn("a", why(ask(self.results, primitive="queue", needs=("unrelated",))))
+        self.results["mechanisms"]["a"]["scheme"] = ""
         verdict = ask(self.results, primitive="queue", needs=("unrelated",))
         self.assertIn("a queue of it has no named door", why(verdict)["a"][0])
 
