@@ -1,5 +1,6 @@
 // Clauses A5, A15 to A18 and A25 to A27: names of doors, whose they are, who may use them, and what becomes of them.
 #include <gtest/gtest.h>
+#include <netdb.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,12 +59,20 @@ TEST_P(DoorNames, A5_TheSystemChoosesNamesThatDiffer) {
 
 TEST_P(DoorNames, A27_HostAndPortCanBeGiven) {
   CRUCIBLE_REQUIRE(cross_host);
-  for (const char* where : {":0", "127.0.0.1:0", "localhost:0"}) {
+  std::vector<const char*> places = {":0", "127.0.0.1:0"};
+  addrinfo* found = nullptr;
+  const bool knows_itself = ::getaddrinfo("localhost", nullptr, nullptr, &found) == 0;
+  if (knows_itself) {
+    ::freeaddrinfo(found);
+    places.push_back("localhost:0");
+  }
+  for (const char* where : places) {
     const std::unique_ptr<Listener> listener = mechanism().listen(at(where), {});
     expect_serves(*listener, mechanism());
   }
   EXPECT_THROW((void)context().connect(at("no-such-host.invalid:1")), NotFound);
   EXPECT_THROW((void)context().connect(at(":0")), BadArgument);
+  if (!knows_itself) GTEST_SKIP() << "this system does not know localhost, the rest was tested";
 }
 
 TEST_P(DoorNames, A15_ASocketFileIsItsOwnersAloneWhateverTheUmask) {

@@ -175,7 +175,11 @@ struct NoEvent {
 };
 
 TEST(FanOut, NoticesAnEventThatWasNotSet) {
-  EXPECT_THROW((void)run_gang(FanOut(std::array<NoEvent, 2>{}, 3), 4, kBlock), VerificationError);
+  Gang<FanOut<NoEvent>> gang(FanOut(std::array<NoEvent, 2>{}, 3), 4, {}, [](std::size_t) { return false; }, {});
+  const auto often = [&gang] {
+    for (int block = 0; block < 50; ++block) (void)gang.run(20'000);
+  };
+  EXPECT_THROW(often(), VerificationError);
 }
 
 TEST(Meeting, NobodyPassesBeforeAllHaveCome) {
