@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <thread>
 
 #include "conformance/support/watchdog.h"
@@ -25,6 +26,7 @@ bool is_of_a_name(const std::string& difference) { return difference.starts_with
 
 void CleanFixture::SetUp() {
   watchdog::arm(running_test());
+  std::signal(SIGINT, SIG_DFL);  // a shell's background job was started with it ignored
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   warm_up();
   before_ = Inventory::take();
