@@ -30,7 +30,7 @@ CLAUSES = {
     "drops": {"PipeFaults.P45_AHundredThousandMessagesArriveInOrderAndLeaveNothingBehind": "instead of message 49996"},
     "truncates": {"Pipe.P33_EveryLengthArrivesExactly": "4096 bytes instead of",
                   "Pipe.P3_LargeMessagesAreEchoedUnchanged": "4096 bytes instead of"},
-    "swaps": {"PipeFaults.P45_AHundredThousandMessagesArriveInOrderAndLeaveNothingBehind": "instead of message 998"},
+    "swaps": {"PipeFaults.P45_AHundredThousandMessagesArriveInOrderAndLeaveNothingBehind": r"instead of message \d*998\b"},
     "invents": {"PipeTiming.P49_WhatDoesNotWaitReturnsAtOnce": r"Ok\n +Status::kTimeout"},
     "discards": {"Pipe.P37_CloseLosesNothingThoughTheReceiverIsFarBehind": r"0 bytes instead of \d+"},
 }
