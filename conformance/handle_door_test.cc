@@ -29,6 +29,8 @@ class HandleDoors : public CleanFixture {
   void SetUp() override {
     CleanFixture::SetUp();
     file_ = Fd(::memfd_create("test", MFD_CLOEXEC));
+    // A memfd's position has no lock of its own; appending takes the file's.
+    EXPECT_EQ(::fcntl(file_.get(), F_SETFL, O_APPEND), 0);
   }
   void TearDown() override {
     file_.reset();
@@ -41,7 +43,7 @@ class HandleDoors : public CleanFixture {
     return Fd(got->descriptors.at(0));
   }
   static void sign(const Fd& file) { EXPECT_EQ(::write(file.get(), "x", 1), 1); }
-  static off_t signatures(const Fd& file) { return ::lseek(file.get(), 0, SEEK_CUR); }
+  static off_t signatures(const Fd& file) { return ::lseek(file.get(), 0, SEEK_END); }
 
   Fd file_;
 };
