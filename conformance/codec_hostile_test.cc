@@ -1,6 +1,7 @@
 // The codec's clauses C11 to C20: whatever the bytes are, a value or EncodingError, within bounded memory.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <fstream>
@@ -285,6 +286,51 @@ TEST_F(CodecHostile, C18_FlippedBitsGiveAValueOrAnEncodingError) {
     accepted += AnyDecoder::refusals(damaged) < kDecoders ? 1U : 0U;
   }
   EXPECT_GT(accepted, 0U);
+}
+
+// What is read without a tree is what the tree would have given. False: that way is not taken.
+template <class T>
+bool agrees_with_the_tree(const Bytes& bytes) {
+  PlainReader reader(bytes);
+  T read = {};
+  if (!reader.read(read) || !reader.is_at_end()) return false;
+  try {
+    const msgpack::object_handle tree = unpack_checked(bytes);
+    const T by_tree = tree.get().as<T>();
+    const Encoded one = encode(read);
+    const Encoded other = encode(by_tree);
+    EXPECT_TRUE(std::ranges::equal(one.view(), other.view()));
+  } catch (const std::exception& error) {
+    ADD_FAILURE() << "the tree refuses it: " << error.what();
+  }
+  return true;
+}
+
+TEST_F(CodecHostile, C18_BothWaysOfDecodingAgree) {
+  Random random;
+  const auto count = [](const Bytes& bytes) {
+    return std::size_t{agrees_with_the_tree<bool>(bytes)} + agrees_with_the_tree<std::int8_t>(bytes) +
+           agrees_with_the_tree<std::uint16_t>(bytes) + agrees_with_the_tree<std::int64_t>(bytes) +
+           agrees_with_the_tree<std::uint64_t>(bytes) + agrees_with_the_tree<float>(bytes) +
+           agrees_with_the_tree<double>(bytes) + agrees_with_the_tree<std::string>(bytes) +
+           agrees_with_the_tree<Bytes>(bytes) + agrees_with_the_tree<std::tuple<int, std::string>>(bytes) +
+           agrees_with_the_tree<std::vector<std::tuple<std::int32_t, double>>>(bytes) +
+           agrees_with_the_tree<std::vector<std::vector<std::uint8_t>>>(bytes);
+  };
+  using Nested = std::vector<std::tuple<std::int32_t, double>>;
+  const std::vector<Bytes> valid = {copy_of(encode(Nested{{-70'000, 0.5}, {1, -2.0}})),
+                                    copy_of(encode(std::tuple(200, std::string("text")))),
+                                    copy_of(encode(std::vector<std::vector<std::uint8_t>>{{1, 200}, {}})),
+                                    copy_of(encode(std::int64_t{-1} << 40U)), copy_of(encode(std::string(40, 'x')))};
+  std::size_t agreed = 0;
+  for (const Bytes& message : valid) EXPECT_GT(count(message), 0U);
+  for (int round = 0; round < 20'000; ++round) {
+    agreed += count(random.bytes(random.between(0, 12)));
+    Bytes damaged = valid[random.between(0, valid.size() - 1)];
+    damaged[random.between(0, damaged.size() - 1)] ^= static_cast<std::byte>(1U << random.between(0, 7));
+    agreed += count(damaged);
+  }
+  EXPECT_GT(agreed, 1'000U);
 }
 
 TEST_F(CodecHostile, C19_ReservedAndExtensionBytesAreRefused) {

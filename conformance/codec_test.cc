@@ -59,6 +59,13 @@ T round_trip(const T& value) {
 template <class T>
 void expect_round_trip(const T& value) {
   EXPECT_EQ(round_trip(value), value);
+  if constexpr (kIsPlain<T>) {  // or it would be read by the slower way without anybody noticing
+    const Encoded encoded = encode(value);
+    PlainReader reader(encoded.view());
+    T read = {};
+    EXPECT_TRUE(reader.read(read) && reader.is_at_end());
+    EXPECT_EQ(read, value);
+  }
 }
 
 template <class T>

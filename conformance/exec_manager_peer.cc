@@ -5,6 +5,8 @@
 //   dict <hex>             the proxy that was sent, in a message
 //   set <key> <value>      in that
 //   get <key>
+//   pool <what> <n>        has a task done by a pool of its own: square, which has a name that the server knows; address,
+//                          unknown, initializer, which it refuses
 //   serve [key]            says its address, and serves there until it is killed
 //   shutdown
 //   exit
@@ -18,9 +20,14 @@
 #include "api/mechanism.h"
 #include "conformance/exec_peer_program.h"
 #include "conformance/pipe_support.h"
+#include "core/function.h"
 
 namespace crucible::testing {
 namespace {
+
+int square(int x) { return x * x; }
+const Function named_square{"managed pool: square", &square};
+const Function unknown{"managed pool: unknown", &square};
 
 class Program {
  public:
@@ -58,6 +65,7 @@ class Program {
       manager_->shutdown();
       return "Ok";
     }
+    if (verb == "pool") return use_pool(first, std::stoi(second));
     if (verb == "serve") return serve(first);
     if (verb == "exit") std::exit(0);
     return "no such order: " + order;
@@ -77,6 +85,18 @@ class Program {
       bytes.push_back(static_cast<std::byte>(std::stoul(digits.substr(i, 2), nullptr, 16)));
     }
     return bytes;
+  }
+  std::string use_pool(const std::string& what, int number) {
+    try {
+      PoolOptions options = {.processes = 1};
+      if (what == "initializer") options.initializer = +[] {};
+      const auto pool = manager_->pool(options);
+      if (what == "square") return std::to_string(pool->apply(named_square, {number}));
+      if (what == "unknown") return std::to_string(pool->apply(unknown, {number}));
+      return std::to_string(pool->apply_async([](int x) { return x; }, {number}).get());
+    } catch (const BadArgument&) {
+      return "BadArgument";
+    }
   }
   std::string serve(const std::string& key) {
     const auto manager = context_.unstarted_manager(address_, options(key));

@@ -1,9 +1,12 @@
-// Clauses W19 to W31: how pools begin and end.
+// Clauses W19 to W31, W47: how pools begin and end.
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <cstdio>
+#include <iostream>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -26,6 +29,8 @@
 namespace crucible::testing {
 namespace {
 
+std::unique_ptr<Capture> printed;  // what the tasks of a test do
+
 class PoolLife : public PoolTest {
  protected:
   /// The processes that have come to be and are not in `before`.
@@ -47,6 +52,25 @@ TEST_P(PoolLife, W19_ThereAreAsManyWorkersAsAskedFor) {
 TEST_P(PoolLife, W19_FewerThanOneIsAnError) {
   EXPECT_THROW((void)make(0), BadArgument);
   EXPECT_THROW((void)make(-1), BadArgument);
+}
+
+TEST_P(PoolLife, W47_WhatATaskPrintedIsNotLostWithItsWorker) {
+  printed = std::make_unique<Capture>();
+  const auto pool = make(1);
+  pool->apply([] {
+    printed->replace(STDOUT_FILENO);
+    std::printf("by C, ");
+  });
+  pool->apply([] { std::cout << "by C++, "; });
+  pool->apply([] {
+    std::ios_base::sync_with_stdio(false);
+    std::cout << "from a buffer of its own";
+  });
+  EXPECT_THROW(pool->apply([] { ::raise(SIGKILL); }), WorkerLost);
+  pool->terminate();
+  pool->join();
+  EXPECT_EQ(printed->text(), "by C, by C++, from a buffer of its own");
+  printed.reset();
 }
 
 TEST_P(PoolLife, W20_TheInitializerRunsOnceInEachWorkerBeforeItsTasks) {

@@ -10,11 +10,13 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "api/bytes.h"
+#include "api/codec_plain.h"
 #include "api/deadline.h"
 #include "api/pool_task.h"
 #include "api/status.h"
@@ -167,6 +169,23 @@ R result_of(const PoolJob& job) {
   return result_of_task<R>(job.outcomes().front());
 }
 
+/// Appends the results of a chunk of which no call has thrown, if they are plain. False: nothing was appended.
+template <class Value>
+bool read_plain_results([[maybe_unused]] ByteView chunk, [[maybe_unused]] std::vector<Value>& results) {
+  if constexpr (kIsPlain<Value>) {
+    std::vector<std::tuple<int, Value>> items;
+    PlainReader reader(chunk);
+    if (!reader.read(items) || !reader.is_at_end()) return false;
+    for (const auto& [threw, value] : items) {
+      if (threw != 0) return false;
+    }
+    for (auto& [threw, value] : items) results.push_back(std::move(value));
+    return true;
+  } else {
+    return false;
+  }
+}
+
 /// The results of a job of chunks, in the order of the input. Of several errors the first one in that order is thrown.
 template <class R>
 using ListOf = std::conditional_t<std::is_void_v<R>, void, std::vector<TaskValue<R>>>;
@@ -175,6 +194,7 @@ ListOf<R> results_of(const PoolJob& job) {
   std::vector<TaskValue<R>> results;
   for (const PoolOutcome& outcome : job.outcomes()) {
     outcome.check();
+    if (read_plain_results(outcome.bytes, results)) continue;
     for (ChunkItem<R>& item : decode<std::vector<ChunkItem<R>>>(outcome.bytes)) {
       if (const Failure* const failure = std::get_if<1>(&item)) rethrow_failure(*failure);
       results.push_back(std::get<0>(std::move(item)));

@@ -40,40 +40,6 @@ bool is_well_formed(ByteView bytes) noexcept {
          end == bytes.size();
 }
 
-namespace {
-
-// What is behind a head whose last `digits` bytes, most significant first, say how long it is.
-std::optional<ByteView> behind(ByteView bytes, std::size_t digits) noexcept {
-  if (bytes.size() < 1 + digits) return std::nullopt;
-  std::size_t length = 0;
-  for (const std::byte digit : bytes.subspan(1, digits)) length = length << 8U | std::to_integer<std::size_t>(digit);
-  const ByteView held = bytes.subspan(1 + digits);
-  return held.size() == length ? std::optional(held) : std::nullopt;
-}
-
-}  // namespace
-
-std::optional<ByteView> bytes_in(ByteView bytes) noexcept {
-  constexpr unsigned kBin8 = 0xc4;
-  if (bytes.empty()) return std::nullopt;
-  const unsigned kind = std::to_integer<unsigned>(bytes[0]) - kBin8;
-  return kind <= 2 ? behind(bytes, std::size_t{1} << kind) : std::nullopt;
-}
-
-std::optional<std::string_view> text_in(ByteView bytes) noexcept {
-  constexpr unsigned kFixStr = 0xa0, kMostFixed = 31, kStr8 = 0xd9;
-  if (bytes.empty()) return std::nullopt;
-  const auto first = std::to_integer<unsigned>(bytes[0]);
-  std::optional<ByteView> held;
-  if (first - kFixStr <= kMostFixed) {
-    if (bytes.size() == 1 + (first - kFixStr)) held = bytes.subspan(1);
-  } else if (first - kStr8 <= 2) {
-    held = behind(bytes, std::size_t{1} << (first - kStr8));
-  }
-  if (!held) return std::nullopt;
-  return std::string_view(reinterpret_cast<const char*>(held->data()), held->size());
-}
-
 msgpack::object_handle unpack_checked(ByteView bytes) {
   if (!is_well_formed(bytes)) {
     throw EncodingError("the message is damaged, incomplete, followed by other bytes or nested too deeply");

@@ -19,6 +19,7 @@
 #include <variant>
 
 #include "api/bytes.h"
+#include "api/codec_plain.h"
 #include "api/object.h"
 #include "api/status.h"
 
@@ -75,17 +76,13 @@ Encoded encode(const T& value) {
 /// memory stays within a constant times their number. EncodingError otherwise. The handle refers into `bytes`.
 msgpack::object_handle unpack_checked(ByteView bytes);
 
-/// What an encoded text or bytes hold, nothing else being in the way; nothing for any other value, or a damaged one.
-std::optional<std::string_view> text_in(ByteView bytes) noexcept;
-std::optional<ByteView> bytes_in(ByteView bytes) noexcept;
-
 /// The T that `bytes` encode; EncodingError if they are damaged, incomplete, followed by more, or another type.
 template <class T>
 T decode(ByteView bytes) {
-  if constexpr (std::is_same_v<T, Bytes>) {  // the most frequent types, without a tree of objects
-    if (const auto held = bytes_in(bytes)) return {held->begin(), held->end()};
-  } else if constexpr (std::is_same_v<T, std::string>) {
-    if (const auto held = text_in(bytes)) return T(*held);
+  if constexpr (kIsPlain<T>) {
+    PlainReader reader(bytes);
+    T value{};
+    if (reader.read(value) && reader.is_at_end()) return value;
   }
   const msgpack::object_handle handle = unpack_checked(bytes);
   try {

@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::array kOwnNames = {"dict",  "list",           "namespace",         "value",     "array", "lock",
                                   "rlock", "semaphore",      "bounded_semaphore", "condition", "event", "barrier",
-                                  "queue", "joinable_queue", "generator",         "server"};
+                                  "queue", "joinable_queue", "pool",              "generator", "server"};
 
 }  // namespace
 

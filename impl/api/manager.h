@@ -22,6 +22,7 @@
 #include "api/deadline.h"
 #include "api/listener.h"
 #include "api/managed_containers.h"
+#include "api/managed_pool.h"
 #include "api/managed_queue.h"
 #include "api/managed_sync.h"
 #include "api/managed_types.h"
@@ -134,6 +135,11 @@ class Manager {
   template <class T = Object>
   managed::JoinableQueue<T> joinable_queue(std::size_t maxsize = 0) const {
     return managed::JoinableQueue<T>(create("joinable_queue", maxsize));
+  }
+  /// Worker processes of the server's. The initializer, if there is one, is a plain function. BadArgument (options) and
+  /// std::system_error as PoolForm::create.
+  managed::Pool pool(const PoolOptions& options = {}) const {
+    return managed::Pool(create("pool", managed::pack_options(options)));
   }
 
   /// How many objects there are.

@@ -1,7 +1,6 @@
 #include "compose/broker_process.h"
 
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -22,6 +21,7 @@
 
 #include "api/codec.h"
 #include "core/descriptors.h"
+#include "core/family.h"
 #include "core/gate.h"
 #include "core/wait.h"
 
@@ -96,13 +96,8 @@ void reset_signals() {
   pthread_sigmask(SIG_SETMASK, &none, nullptr);
 }
 
-// Keeps two, which have numbers above the standard ones; whatever else is open keeps somebody else's end of file away.
-void close_others(int first, int second) {
-  const auto low = static_cast<unsigned>(std::min(first, second));
-  const auto high = static_cast<unsigned>(std::max(first, second));
-  ::close_range(0, low - 1, 0);
-  if (high > low + 1) ::close_range(low + 1, high - 1, 0);
-  ::close_range(high + 1, ~0U, 0);
+void close_standard() {
+  for (int standard = STDIN_FILENO; standard <= STDERR_FILENO; ++standard) ::close(standard);
   for (int standard = ::open("/dev/null", O_RDWR); standard >= 0 && standard < 2;) standard = ::dup(standard);
 }
 
@@ -125,7 +120,8 @@ Fd above_standard(int descriptor) {
   int code = 1;
   try {
     BrokerProcess::Duty duty(above_standard(family.get()), above_standard(creator.get()));
-    close_others(duty.family(), duty.creator());
+    Family::get().become_broker(duty.family(), duty.creator());  // what is open keeps somebody's end of file away
+    close_standard();
     reset_signals();
     raise_descriptor_limit();
     (void)!::chdir("/");

@@ -59,7 +59,7 @@ void serve_objects(BrokerProcess::Duty& duty, const QueueCarrier& carrier, const
   ReadableDescriptor family(duty.family());
   ReadableDescriptor creator(duty.creator());
   // Its end comes before the listener's, which it waits for.
-  ManagerServer server(loop, *listener, id, options.types, glance_of(carrier, options));
+  ManagerServer server(carrier.mechanism, loop, *listener, id, options.types, glance_of(carrier, options));
   const auto hear_family = [&] {
     Bytes word;
     for (Fd descriptor; duty.hear(word, descriptor);) server.inherit(word, std::move(descriptor));
@@ -152,7 +152,7 @@ void ComposedManager::serve_forever(const std::function<void(const std::string&)
   bool is_told_to_end = false;
   ReadableDescriptor stop(stop_->get());
   {
-    ManagerServer server(loop, *listener, random_id(), options_.types, glance_of(carrier_, options_));
+    ManagerServer server(carrier_.mechanism, loop, *listener, random_id(), options_.types, glance_of(carrier_, options_));
     loop.watch(stop, [&] { is_told_to_end = true; });
     limit_memory(options_.memory_bytes);
     if (ready) ready(address_);

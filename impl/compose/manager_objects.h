@@ -22,7 +22,9 @@ MakeObject queue_maker(std::string_view type);
 
 /// Makes and counts objects, and passes references on.
 std::unique_ptr<ServedObject> make_root_object(ManagerServer& server);
-/// Of a registered type: answers `call` when it is made.
+/// A pool over the mechanism's connections: answers `call` when it is made.
+void make_pool_object(const CallPointer& call);
+/// Of a registered type: the same.
 void make_own_object(const CallPointer& call, const ManagedType& type);
 
 }  // namespace crucible

@@ -31,6 +31,7 @@ class RootObject final : public ServedObject {
         return call->answer(server_.objects().reference(server_.objects().add(make(*call))));
       }
     }
+    if (type == "pool") return make_pool_object(call);
     const ManagedType* const own = server_.types().find(type);
     if (own == nullptr) throw NotFound("no type '" + type + "' is registered");
     make_own_object(call, *own);

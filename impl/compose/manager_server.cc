@@ -44,8 +44,10 @@ Status send_part(Connection& connection, std::uint8_t kind, std::uint32_t id, st
 
 }  // namespace
 
-ManagerServer::ManagerServer(EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types, Glance glance)
-    : loop_(loop),
+ManagerServer::ManagerServer(std::string_view mechanism, EventLoop& loop, Listener& listener, const ServerId& id,
+                             ManagedTypes types, Glance glance)
+    : mechanism_(mechanism),
+      loop_(loop),
       listener_(listener),
       types_(std::move(types)),
       delivered_(bell_.get()),
@@ -60,6 +62,7 @@ ManagerServer::ManagerServer(EventLoop& loop, Listener& listener, const ServerId
 }
 
 ManagerServer::~ManagerServer() {
+  objects_.end();
   workers_.end();
   deliveries_.clear();
   loop_.forget(listener_);
@@ -70,6 +73,7 @@ ManagerServer::~ManagerServer() {
   dropped_.clear();
   tickets_.clear();
   timers_.clear();
+  objects_.bury();
 }
 
 const ObjectTable& objects_of(const ManagerServer& server) noexcept { return server.objects(); }

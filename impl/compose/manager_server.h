@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
@@ -33,7 +34,8 @@ namespace crucible {
 /// registered types.
 class ManagerServer {
  public:
-  ManagerServer(EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types, Glance glance);
+  ManagerServer(std::string_view mechanism, EventLoop& loop, Listener& listener, const ServerId& id, ManagedTypes types,
+                Glance glance);
   ~ManagerServer();
 
   void run_once();  ///< a round of the loop
@@ -42,6 +44,7 @@ class ManagerServer {
 
   ObjectTable& objects() noexcept { return objects_; }
   const ObjectTable& objects() const noexcept { return objects_; }
+  std::string_view mechanism() const noexcept { return mechanism_; }
   const ManagedTypes& types() const noexcept { return types_; }
   Workers& workers() noexcept { return workers_; }
   /// Runs `job` on the server's thread. Any thread.
@@ -84,6 +87,7 @@ class ManagerServer {
   void tidy();
   Deadline next_look() const;
 
+  const std::string_view mechanism_;
   EventLoop& loop_;
   Listener& listener_;
   const ManagedTypes types_;

@@ -1,8 +1,12 @@
 #include "compose/pool_worker.h"
 
+#include <stdio_ext.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <exception>
+#include <iostream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +28,20 @@ using pool_wire::kBeforeArguments;
 using pool_wire::kHeader;
 using pool_wire::Order;
 using pool_wire::Word;
+
+// What stands in a stream's own buffer, which only its derived classes may look at.
+struct Buffer : std::streambuf {
+  static bool holds_output(const std::ostream& stream) {
+    const std::streambuf* const buffer = stream.rdbuf();
+    return buffer != nullptr && (buffer->*&Buffer::pptr)() != (buffer->*&Buffer::pbase)();
+  }
+};
+
+// A flush of nothing takes as long as the rest of a short task.
+bool has_unwritten_output() {
+  return __fpending(stdout) != 0 || __fpending(stderr) != 0 || Buffer::holds_output(std::cout) ||
+         Buffer::holds_output(std::clog);
+}
 
 class Worker {
  public:
@@ -99,7 +117,7 @@ class Worker {
     } catch (...) {
       failure = failure_now();
     }
-    flush_standard_streams();  // lest what it printed be lost with the worker
+    if (has_unwritten_output()) flush_standard_streams();  // lest it be lost with the worker
     if (failure) return say_failure(Word::kThrew, task, *std::move(failure));
     return say(Word::kResult, task, result->view()) || refuse_long_result(task, result->view().size());
   }

@@ -69,9 +69,11 @@ Fd copy_of(int descriptor) {
 
 void PoolDispatcher::fork_zygote() {
   const Seed seed = seed_of(plan_, listener_->address(), door_);
-  zygote_.emplace(kZygote, kWorker, [this, seed](std::uint64_t id) {
+  const auto let_go = [this] {
     loop_.become_copy();
     board_.bell.reset();
+  };
+  zygote_.emplace(kZygote, kWorker, let_go, [this, seed](std::uint64_t id) {
     return live_as_worker(seed, id, claims_, plan_.initializer);
   });
 }

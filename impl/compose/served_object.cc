@@ -43,6 +43,17 @@ std::size_t ObjectTable::size() const {
   return living_.size();
 }
 
+void ObjectTable::end() {
+  std::vector<std::shared_ptr<ServedObject>> living;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [number, weak] : living_) living.push_back(weak.lock());
+  }
+  for (const std::shared_ptr<ServedObject>& object : living) {
+    if (object != nullptr) object->end();
+  }
+}
+
 Reference ObjectTable::reference(const std::shared_ptr<ServedObject>& object) const {
   return Reference(std::make_shared<ServedReferent>(id_, object));
 }

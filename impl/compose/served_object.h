@@ -53,6 +53,8 @@ class ServedObject : public std::enable_shared_from_this<ServedObject> {
   virtual void withdraw(const CallPointer& call);
   /// One that is entangled with this object (ServerCall::entangle) is gone.
   virtual void leave(std::uint64_t session);
+  /// The server is ending: whatever of this object's other threads wait for has to be over.
+  virtual void end() {}
   virtual std::string text() const;
   /// Whether what its methods do depends on who is alive: then deaths that came before a call are noticed before it.
   virtual bool heeds_deaths() const noexcept { return true; }
@@ -74,6 +76,8 @@ class ObjectTable {
   /// Throws NotFound.
   std::shared_ptr<ServedObject> find(std::uint64_t number) const;
   std::size_t size() const;
+  /// ServedObject::end() of all.
+  void end();
   const ServerId& id() const noexcept { return id_; }
   Reference reference(const std::shared_ptr<ServedObject>& object) const;
   /// The server's thread.

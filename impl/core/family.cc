@@ -1,6 +1,7 @@
 #include "core/family.h"
 
 #include <cxxabi.h>
+#include <linux/close_range.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@
 #include <exception>
 #include <memory>
 #include <thread>
+
+#include "core/fork_registry.h"
 
 namespace crucible {
 namespace {
@@ -65,6 +68,24 @@ void Family::reap() {
 void Family::forget(const Process* process) {
   const std::lock_guard lock(mutex);
   std::erase(children, process);
+}
+
+void Family::become_broker(int first, int second) {
+  is_broker = true;
+  self.daemon = false;
+  parent.reset();
+  parent_sentinel.reset();
+  close_others(first, second);
+}
+
+void close_others(int first, int second) noexcept {
+  const auto low = static_cast<unsigned>(std::min(first, second));
+  const auto high = static_cast<unsigned>(std::max(first, second));
+  constexpr unsigned kFirst = STDERR_FILENO + 1;
+  if (low > kFirst) ::close_range(kFirst, low - 1, 0);
+  if (high > low + 1) ::close_range(low + 1, high - 1, 0);
+  ::close_range(high + 1, ~0U, 0);
+  for (void (*const empty)() : fork_registries()) empty();
 }
 
 void Family::abandon_children() noexcept {

@@ -30,6 +30,8 @@ struct Family {
   std::string_view start_method = "fork";
   bool start_method_chosen = false;
   bool program_begun = false;  ///< init() was called
+  /// What this process holds open are other processes' ends of file: none of it is for its zygotes.
+  bool is_broker = false;
   std::string program;         ///< argv[0]
   /// The thread that forks while it, or one that waits for it, holds the mutex; 0: none does.
   std::atomic<pid_t> fork_delegate = 0;
@@ -38,6 +40,8 @@ struct Family {
   /// Drops those that ended from `children`. The mutex is held.
   void reap();
   void forget(const Process* process);
+  /// In a forked child that is to be nobody's: is_broker, and close_others(). Two descriptors are kept.
+  void become_broker(int first, int second);
   /// In a forked child: they are the parent's, and so are their sentinels.
   void abandon_children() noexcept;
   /// At a normal end: ends the daemons, waits for the others.
@@ -62,6 +66,10 @@ void die_with(pid_t parent);
 
 /// The exit code of a child's body: its result, or 1 after an exception, which is reported on stderr.
 int outcome_of(const std::string& name, const std::function<int()>& body);
+
+/// In a forked child: closes everything but the standard descriptors and two others. The objects that it inherited,
+/// which still have the numbers, take no part in its own forks.
+void close_others(int first, int second) noexcept;
 
 /// Whether this is a spawned process that has not come to init().
 bool runs_before_init();

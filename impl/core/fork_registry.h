@@ -8,6 +8,12 @@
 
 namespace crucible {
 
+/// What empties each registry.
+inline std::vector<void (*)()>& fork_registries() {
+  static auto* const all = new std::vector<void (*)()>;
+  return *all;
+}
+
 /// `Self` derives from it; T has, for it alone, three members. before_fork() takes the object's mutexes,
 /// after_fork_in_parent() gives them back, and so does after_fork_in_child(), which also lets go of what is the
 /// parent's; false: this copy need hear of no further fork. Lock order: `mutex`, then each object's; no other is taken
@@ -20,6 +26,7 @@ class ForkRegistry {
     static Self* const registry = [] {
       auto* created = new Self;
       pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+      fork_registries().push_back([] { get().objects.clear(); });
       return created;
     }();
     return *registry;

@@ -174,7 +174,7 @@ Zygote::Zygote(const Start& start) {
   if (!process_) throw_errno("fcntl(F_DUPFD_CLOEXEC)");
 }
 
-Zygote::Zygote(const char* name, std::string child, Body body) {
+Zygote::Zygote(const char* name, std::string child, const std::function<void()>& let_go, Body body) {
   Family& family = Family::get();
   const std::lock_guard lock(family.mutex);
   if (family.self.daemon) throw StateError("a daemon may not have children");
@@ -204,6 +204,8 @@ Zygote::Zygote(const char* name, std::string child, Body body) {
     own.parent.emplace(owner, own.self.name, std::move(own.parent_sentinel));
     own.self.daemon = true;
     own.self.start_method = "fork";
+    let_go();
+    if (own.is_broker) close_others(zygotes.get(), own.parent->sentinel());
     serve(std::move(zygotes), name, std::move(child), body);
   };
   if (::gettid() != owner) {

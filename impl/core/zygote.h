@@ -41,7 +41,8 @@ class Zygote final : public Waitable {
 
   /// Forks the zygote, called `name` (15 characters), whose child `id` is `<child>-<id>`. Flushes the standard streams.
   /// Throws StateError in a daemon, std::system_error.
-  Zygote(const char* name, std::string child, Body body);
+  /// `let_go` runs in the zygote first, for what it has no use for.
+  Zygote(const char* name, std::string child, const std::function<void()>& let_go, Body body);
   /// One that is this program, run anew: `start` makes and starts a daemon that serve()s at the socket it is given.
   using Start = std::function<std::unique_ptr<Process>(Fd socket)>;
   explicit Zygote(const Start& start);
