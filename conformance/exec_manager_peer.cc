@@ -5,7 +5,8 @@
 //   dict <hex>             the proxy that was sent, in a message
 //   set <key> <value>      in that
 //   get <key>
-//   pool <what> <n>        has a task done by a pool of its own: square, which has a name that the server knows; address,
+//   pool <what> <n>        has a task done by a pool of its own: square, which has a name that the server knows;
+//   address,
 //                          unknown, initializer, which it refuses
 //   serve [key]            says its address, and serves there until it is killed
 //   shutdown

@@ -223,11 +223,12 @@ using Numbers = std::array<std::uint64_t, 5>;
 constexpr Numbers kStages = {100, 25'000, 50'000, 75'000, 100'000};
 using Stages = std::array<Resources, kStages.size()>;
 
-// A leak grows all the time; what an allocator keeps it takes at some time, once.
+// A leak grows all the time; what an allocator keeps it takes at some time, once, and so does a mechanism with a
+// descriptor that its peer's other thread sends when it gets to it.
 void expect_no_growth(const Stages& after) {
   long least_growth_kib = std::numeric_limits<long>::max();
   for (std::size_t stage = 1; stage < after.size(); ++stage) {
-    EXPECT_LE(after[stage].descriptors, after[0].descriptors);
+    EXPECT_LE(after[stage].descriptors, after[0].descriptors + 1);
     EXPECT_LE(after[stage].threads, after[0].threads);
     least_growth_kib = std::min(least_growth_kib, after[stage].resident_kib - after[stage - 1].resident_kib);
   }

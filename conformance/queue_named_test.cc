@@ -126,7 +126,7 @@ TEST_P(NamedQueue, Q49_ProgramsThatAreKilledAmidTrafficHarmNobody) {
   Random random;
   Score score;
   const std::unique_ptr<Queue> queue = create({.maxsize = 10});
-  for (int round = 0; round < 12; ++round) {
+  for (int round = 0; round < 40; ++round) {
     const auto peer = program(*queue);
     const bool puts = round % 2 == 0;
     peer->tell((puts ? "flood " : "drain ") + std::to_string(random.between(200, 6'000)));

@@ -49,8 +49,8 @@ bool is_well_formed(ByteView bytes) noexcept;
 
 /// Whether values of T are surely not nested too deeply: they have no parts, or these have none.
 template <class T>
-inline constexpr bool kIsShallow =
-    std::is_arithmetic_v<T> || std::is_convertible_v<T, std::string_view> || std::is_same_v<T, Bytes>;
+inline constexpr bool kIsShallow = std::is_arithmetic_v<T> || std::is_null_pointer_v<T> ||
+                                   std::is_convertible_v<T, std::string_view> || std::is_same_v<T, Bytes>;
 template <class... T>
 inline constexpr bool kIsShallow<std::tuple<T...>> =
     std::conjunction_v<std::bool_constant<kIsShallow<std::remove_cvref_t<T>>>...>;

@@ -23,7 +23,7 @@ inline constexpr bool kIsPlain = std::is_arithmetic_v<T> || std::is_same_v<T, st
 template <class... T>
 inline constexpr bool kIsPlain<std::tuple<T...>> = (kIsPlain<T> && ...);
 template <class T>
-  requires(!std::is_same_v<T, std::byte> && !std::is_same_v<T, bool>)
+  requires(sizeof(T) > 1)  // lists of bytes and characters are bytes
 inline constexpr bool kIsPlain<std::vector<T>> = kIsPlain<T>;
 
 /// Reads one value behind the other. It is strict where the codec is not: false says only that the codec should look.
@@ -85,8 +85,8 @@ class PlainReader {
     rest_ = rest_.subspan(count);
     return number;
   }
-  /// Of what begins with `fixed` and up to `most_fixed` more, or with `wide` and then 1, 2 or 4 digits; `digits` are the
-  /// fewest.
+  /// Of what begins with `fixed` and up to `most_fixed` more, or with `wide` and then 1, 2 or 4 digits; `digits` are
+  /// the fewest.
   std::optional<std::size_t> take_length(unsigned fixed, unsigned most_fixed, unsigned wide,
                                          std::size_t digits) noexcept {
     const unsigned first = take_first();

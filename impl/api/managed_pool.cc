@@ -52,7 +52,8 @@ TravellingPoolOptions pack_options(const PoolOptions& options) {
     if (number && *number < 1) throw BadArgument("pool: " + std::string(what) + " is at least 1");
     return number.value_or(0);
   };
-  return {given(options.processes, "the number of processes"), given(options.max_tasks_per_child, "max_tasks_per_child"),
+  return {given(options.processes, "the number of processes"),
+          given(options.max_tasks_per_child, "max_tasks_per_child"),
           options.wait ? static_cast<int>(*options.wait) : -1, options.start_method.value_or(""), initializer};
 }
 

@@ -6,9 +6,9 @@
 namespace crucible {
 namespace {
 
-constexpr std::array kOwnNames = {"dict",  "list",           "namespace",         "value",     "array", "lock",
-                                  "rlock", "semaphore",      "bounded_semaphore", "condition", "event", "barrier",
-                                  "queue", "joinable_queue", "pool",              "generator", "server"};
+constexpr std::array kOwnNames = {
+    "dict",      "list",  "namespace", "value", "array",          "lock", "rlock",     "semaphore", "bounded_semaphore",
+    "condition", "event", "barrier",   "queue", "joinable_queue", "pool", "generator", "server"};
 
 }  // namespace
 

@@ -152,7 +152,8 @@ void ComposedManager::serve_forever(const std::function<void(const std::string&)
   bool is_told_to_end = false;
   ReadableDescriptor stop(stop_->get());
   {
-    ManagerServer server(carrier_.mechanism, loop, *listener, random_id(), options_.types, glance_of(carrier_, options_));
+    ManagerServer server(carrier_.mechanism, loop, *listener, random_id(), options_.types,
+                         glance_of(carrier_, options_));
     loop.watch(stop, [&] { is_told_to_end = true; });
     limit_memory(options_.memory_bytes);
     if (ready) ready(address_);

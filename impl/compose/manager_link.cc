@@ -81,13 +81,18 @@ Status ManagerLink::begin(std::uint64_t object, ByteView request, std::uint32_t&
     } else if (!sending.try_lock_for(std::max<std::chrono::nanoseconds>(deadline.left(), 1ms))) {
       return Status::kTimeout;
     }
+    std::uint32_t seen = 0;
+    bool owes = owes_give_up_;
     {
       const std::lock_guard guard(mutex_);
       if (is_broken_) return Status::kBroken;
       id = ++last_id_;
       pending_[id];
+      owes = owes || owes_anything();
+      seen = answers_seen();
     }
-    status = send_parts(object, request, id, deadline);
+    status = owes ? send_owed(deadline) : Status::kOk;
+    if (status == Status::kOk) status = send_parts(object, request, id, seen, deadline);
     if (status != Status::kOk) {
       const std::lock_guard guard(mutex_);
       pending_.erase(id);
@@ -97,14 +102,15 @@ Status ManagerLink::begin(std::uint64_t object, ByteView request, std::uint32_t&
   return status;
 }
 
-Status ManagerLink::send_parts(std::uint64_t object, ByteView request, std::uint32_t id, Deadline deadline) {
-  if (const Status status = send_owed(deadline); status != Status::kOk) return status;
-  std::uint32_t seen = 0;
-  {
-    const std::lock_guard guard(mutex_);
-    seen = pending_.begin()->first;
-    for (const std::uint32_t cancel : cancels_) seen = std::min(seen, cancel);  // or it could not be undone any more
-  }
+// The mutex is held. Answers to requests before this one were taken.
+std::uint32_t ManagerLink::answers_seen() const noexcept {
+  std::uint32_t seen = pending_.begin()->first;
+  for (const std::uint32_t cancel : cancels_) seen = std::min(seen, cancel);  // or it could not be undone any more
+  return seen;
+}
+
+Status ManagerLink::send_parts(std::uint64_t object, ByteView request, std::uint32_t id, std::uint32_t seen,
+                               Deadline deadline) {
   for (bool is_first = true; is_first || !request.empty(); is_first = false) {
     const ByteView part = request.first(std::min(request.size(), manager_wire::kMostInline));
     request = request.subspan(part.size());
@@ -176,15 +182,14 @@ Status ManagerLink::send_owed(Deadline deadline) {
   }
 }
 
-bool ManagerLink::owes_anything() noexcept {
-  const std::lock_guard guard(mutex_);
-  return !is_broken_ && (!cancels_.empty() || !drops_.empty());
-}
-
 // Whoever is sending now does it when it has finished.
 void ManagerLink::send_owed_soon() noexcept {
   try {
-    while (owes_anything()) {
+    for (;;) {
+      {
+        const std::lock_guard guard(mutex_);
+        if (!owes_anything()) return;
+      }
       const std::unique_lock sending(sending_, std::try_to_lock);
       if (!sending || send_owed(Deadline::immediate()) != Status::kOk) return;
     }

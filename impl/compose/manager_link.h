@@ -53,11 +53,12 @@ class ManagerLink {
   };
   using Guard = std::unique_lock<std::mutex>;
 
-  Status send_parts(std::uint64_t object, ByteView request, std::uint32_t id, Deadline deadline);
+  Status send_parts(std::uint64_t object, ByteView request, std::uint32_t id, std::uint32_t seen, Deadline deadline);
+  std::uint32_t answers_seen() const noexcept;
   Status send_patiently(ByteView message, Deadline deadline);
   Status send_owed(Deadline deadline);
   void send_owed_soon() noexcept;
-  bool owes_anything() noexcept;
+  bool owes_anything() const noexcept { return !is_broken_ && (!cancels_.empty() || !drops_.empty()); }
   Status receive_one(Guard& guard, Deadline deadline, bool is_sending = false);
   void take(ByteView message, bool is_sending);
   void ask_for_more(std::uint32_t id) noexcept;

@@ -58,11 +58,17 @@ class PoolObject final : public ServedObject {
   }
 
   void serve(const CallPointer& call) override {
-    static const Handlers<PoolObject> handlers = {
-        {"size", &PoolObject::size},           {"perform", &PoolObject::perform}, {"submit", &PoolObject::submit},
-        {"collect", &PoolObject::collect},     {"uncollect", &PoolObject::uncollect}, {"close", &PoolObject::close},
-        {"terminate", &PoolObject::terminate}, {"join", &PoolObject::join},       {"statistics", &PoolObject::statistics},
-        {"workers", &PoolObject::workers},     {"failure", &PoolObject::failure}};
+    static const Handlers<PoolObject> handlers = {{"size", &PoolObject::size},
+                                                  {"perform", &PoolObject::perform},
+                                                  {"submit", &PoolObject::submit},
+                                                  {"collect", &PoolObject::collect},
+                                                  {"uncollect", &PoolObject::uncollect},
+                                                  {"close", &PoolObject::close},
+                                                  {"terminate", &PoolObject::terminate},
+                                                  {"join", &PoolObject::join},
+                                                  {"statistics", &PoolObject::statistics},
+                                                  {"workers", &PoolObject::workers},
+                                                  {"failure", &PoolObject::failure}};
     dispatch(*this, handlers, call);
   }
   void time_out(const CallPointer& call) override {
@@ -194,7 +200,8 @@ class PoolObject final : public ServedObject {
       server.deliver([weak] {
         const auto self = std::static_pointer_cast<PoolObject>(weak.lock());
         if (self == nullptr) return;
-        for (const CallPointer& joiner : std::exchange(self->joiners_, {})) joiner->answer(static_cast<int>(Status::kOk));
+        for (const CallPointer& joiner : std::exchange(self->joiners_, {}))
+          joiner->answer(static_cast<int>(Status::kOk));
       });
     });
   }

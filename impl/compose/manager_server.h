@@ -104,6 +104,7 @@ class ManagerServer {
   Undertaker undertaker_;
   std::uint64_t last_session_ = 0;
   std::size_t strangers_ = 0;
+  Bytes in_;
   std::size_t coming_bytes_ = 0;  // of requests whose last part is still to come
   Timers timers_;
   struct Ticket {

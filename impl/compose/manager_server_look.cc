@@ -5,6 +5,7 @@
 
 #include "compose/manager_server.h"
 #include "compose/server_session.h"
+#include "core/relax.h"
 
 namespace crucible {
 namespace {
@@ -13,16 +14,9 @@ constexpr std::int64_t kLookNs = 120'000;   // without any request: twice what w
 constexpr std::int64_t kRoundNs = 250'000;  // until the loop sees to the others again
 constexpr std::int64_t kYieldNs = 1000;     // longer than a yield takes when nobody else wants this CPU
 constexpr int kGlances = 128;
+constexpr unsigned kFindsPerClock = 8;  // the clock is read after so many requests: it takes as long as a glance
 constexpr unsigned kMostVainLooks = 3;
 constexpr unsigned kTryAgain = 64;  // rounds, after so many vain looks
-
-void relax() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield" ::: "memory");
-#endif
-}
 
 }  // namespace
 
@@ -46,6 +40,7 @@ void ManagerServer::look_around() {
   const std::int64_t start = Deadline::now_ns();
   std::int64_t heard = start;
   bool paid = false;
+  unsigned finds = 0;
   looks_.is_looking = true;
   for (bool ends = false; !ends;) {
     bool found = look_once();
@@ -60,11 +55,13 @@ void ManagerServer::look_around() {
       found = look_once();
       looks_.yields_first = found && others_ran;
     }
-    const std::int64_t now = Deadline::now_ns();
     if (found) {
       paid = true;
-      heard = now;
+      ends = !stalled_.empty();
+      if (++finds % kFindsPerClock != 0) continue;
     }
+    const std::int64_t now = Deadline::now_ns();
+    if (found) heard = now;
     ends = now - start > kRoundNs || now - heard > kLookNs || !stalled_.empty();
   }
   looks_.is_looking = false;

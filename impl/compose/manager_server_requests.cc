@@ -29,12 +29,12 @@ constexpr std::size_t kMostParked = 65'536;  // of one client
 
 // False: the client is gone, or breaks the rules.
 bool ManagerServer::receive(ServerSession& session) {
-  Bytes message;
-  const Status status = session.connection->recv_bytes(message, manager_wire::kLongestMessage, Deadline::immediate());
+  const Status status = session.connection->recv_bytes(in_, manager_wire::kLongestMessage, Deadline::immediate());
   if (status == Status::kTimeout) return true;
-  if (status != Status::kOk || message.size() < manager_wire::kHeader) return false;
-  const Header header = manager_wire::read_header(message.data());
-  const ByteView body = ByteView(message).subspan(manager_wire::kHeader);
+  if (status != Status::kOk || in_.size() < manager_wire::kHeader) return false;
+  const Header header = manager_wire::read_header(in_.data());
+  // Until a request is served, in the middle of which another may be received.
+  const ByteView body = ByteView(in_).subspan(manager_wire::kHeader);
   if (!session.is_greeted) return greet(session, header, body);
   switch (static_cast<Request>(header.kind)) {
     case Request::kCall: return take_part(session, header, body);

@@ -181,7 +181,10 @@ bool PoolDispatcher::receive(Worker& worker) {
   for (int i = 0; i < kMostAnswersAtOnce; ++i) {
     Status status = Status::kBroken;
     try {
-      status = worker.channel->recv_bytes(in_, Connection::kNoLimit, Deadline::immediate());
+      // Whether a channel without news has ended only the kernel knows; the zygote will say.
+      status = looking_ && !worker.channel->has_news()
+                   ? Status::kTimeout
+                   : worker.channel->recv_bytes(in_, Connection::kNoLimit, Deadline::immediate());
     } catch (const std::exception&) {
       expel(worker);
     }

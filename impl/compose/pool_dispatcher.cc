@@ -22,9 +22,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kKeyBytes = 32;
-constexpr std::int64_t kLookNs = 20'000;
-constexpr unsigned kMostVainLooks = 3;
-constexpr unsigned kTryAgain = 64;  // sleeps, after so many vain looks
 
 DoorOptions with_new_key(const PipeOptions& channel) {
   DoorOptions door = {.authkey = Bytes(kKeyBytes), .pipe = channel};
@@ -138,37 +135,6 @@ void PoolDispatcher::take_orders() {
     queue_.push_back(std::move(item));
   }
   if (phase_ == PoolBoard::Phase::kTerminating) abandon_all(Status::kTerminated, "the pool was terminated");
-}
-
-// Sleeping is announced to every worker, which then has to make a system call with its answer.
-void PoolDispatcher::look_around() {
-  const auto is_busy = [](const auto& worker) { return !worker->given.empty(); };
-  if (plan_.channel.wait == WaitStrategy::kBlock || std::ranges::none_of(workers_, is_busy)) return;
-  const bool spins = plan_.channel.wait == WaitStrategy::kSpin;
-  if (!spins && vain_looks_ >= kMostVainLooks) {
-    ++vain_looks_;
-    if (vain_looks_ % kTryAgain != 0) return;
-  }
-  std::int64_t until = Deadline::now_ns() + kLookNs;
-  bool paid = false;
-  looking_ = true;
-  for (auto& worker : workers_) {
-    if (worker->channel != nullptr && !worker->given.empty()) loop_.stand_down(*worker->channel);
-  }
-  do {
-    heard_something_ = false;
-    for (auto& worker : workers_) {
-      if (worker->channel != nullptr && !worker->given.empty()) (void)receive(*worker);
-    }
-    if (!heard_something_) continue;
-    paid = true;
-    take_orders();
-    if (phase_ == PoolBoard::Phase::kTerminating || failed_) break;
-    deal();
-    until = Deadline::now_ns() + kLookNs;
-  } while (Deadline::now_ns() < until);
-  looking_ = false;
-  vain_looks_ = paid ? 0 : vain_looks_ + 1;
 }
 
 Deadline PoolDispatcher::next_alarm() const {

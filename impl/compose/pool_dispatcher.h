@@ -102,7 +102,7 @@ class PoolDispatcher {
     bool expel;
   };
 
-  // pool_dispatcher.cc: the loop, and how the pool ends.
+  // pool_dispatcher.cc: the loop, and how the pool ends; pool_look.cc.
   void work();
   bool is_over();
   void take_orders();

@@ -73,9 +73,8 @@ void PoolDispatcher::fork_zygote() {
     loop_.become_copy();
     board_.bell.reset();
   };
-  zygote_.emplace(kZygote, kWorker, let_go, [this, seed](std::uint64_t id) {
-    return live_as_worker(seed, id, claims_, plan_.initializer);
-  });
+  zygote_.emplace(kZygote, kWorker, let_go,
+                  [this, seed](std::uint64_t id) { return live_as_worker(seed, id, claims_, plan_.initializer); });
 }
 
 void PoolDispatcher::spawn_zygote() {

@@ -208,4 +208,14 @@ Status RemoteServer::begin(std::uint64_t object, ByteView request, std::unique_p
   return status;
 }
 
+Status RemoteServer::call(std::uint64_t object, ByteView request, Bytes& answer, Deadline deadline) {
+  std::shared_ptr<ManagerLink> link;
+  Status status = find_link(link, deadline);
+  std::uint32_t id = 0;
+  if (status == Status::kOk) status = link->begin(object, request, id, deadline);
+  if (status != Status::kOk) return status;
+  UnderWay call(std::move(link), id);
+  return call.await(answer, deadline);
+}
+
 }  // namespace crucible

@@ -39,6 +39,7 @@ class RemoteServer final : public ObjectServer {
   ~RemoteServer() override;
 
   Status begin(std::uint64_t object, ByteView request, std::unique_ptr<Call>& call, Deadline deadline) override;
+  Status call(std::uint64_t object, ByteView request, Bytes& answer, Deadline deadline) override;
   Reference granted(std::uint64_t object, std::string type) override;
   const ServerId& id() const noexcept override { return id_; }
   std::string_view mechanism() const noexcept override { return carrier_.mechanism; }

@@ -53,6 +53,7 @@ bool Gate::occupied(const std::atomic<pid_t>& inside) noexcept {
 
 bool Gate::close() noexcept {
   if (closed_.exchange(true, std::memory_order_seq_cst)) return false;
+  heavy_fence();
   auto pause = std::chrono::microseconds(20);
   constexpr auto kLongestPause = std::chrono::microseconds(1000);
   for (std::atomic<pid_t>& inside : inside_) {

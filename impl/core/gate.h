@@ -8,6 +8,7 @@
 #include <cassert>
 
 #include "api/status.h"
+#include "core/fence.h"
 
 namespace crucible {
 
@@ -22,8 +23,8 @@ bool wake_thread(pid_t thread) noexcept;
 pid_t this_thread() noexcept;
 
 /// One per object. A caller publishes its thread before it looks at the closed flag, close() sets the flag before it
-/// looks for a thread (Dekker's order, hence seq_cst): at least one sees the other. The signal may come before the
-/// caller has reached its system call, so close() repeats it until the caller has left.
+/// looks for a thread (core/fence.h): at least one sees the other. The signal may come before the caller has reached
+/// its system call, so close() repeats it until the caller has left.
 class Gate {
  public:
   enum Direction : std::size_t { kSend, kReceive };
@@ -51,8 +52,9 @@ class Gate {
   [[nodiscard]] bool enter(Direction direction) noexcept {
     std::atomic<pid_t>& inside = inside_[direction];
     assert(!occupied(inside) && "two users of one direction at a time");
-    inside.store(this_thread(), std::memory_order_seq_cst);
-    if (!closed_.load(std::memory_order_seq_cst)) return true;
+    inside.store(this_thread(), std::memory_order_relaxed);
+    light_fence();  // a full one would wait until the last message has left this CPU
+    if (!closed_.load(std::memory_order_acquire)) return true;
     leave(direction);
     return false;
   }

@@ -35,7 +35,7 @@ ShmRingConnection::Mapped::Mapped(std::shared_ptr<Memory> mapped, int socket, st
 ShmRingConnection::ShmRingConnection(Fd memory, Fd socket, std::shared_ptr<Memory> mapped, std::size_t side,
                                      WaitStrategy strategy)
     : memory_(std::move(memory)), socket_(std::move(socket)), side_(side), strategy_(strategy) {
-  shm_ring::enroll();
+  enroll();
   if (mapped == nullptr) return;
   const bool duplex = mapped->directions() == 2;
   readable_ = duplex || side == 0;
@@ -159,7 +159,7 @@ bool ShmRingConnection::begin_wait(pollfd& slot) {
     bool ready = mapped_->watch.gone();
     if (!ready && readable()) {
       mapped_->in.control().receiver.fetch_or(Call::kBell, std::memory_order_seq_cst);
-      shm_ring::heavy_fence();
+      heavy_fence();
       ready = mapped_->in.front(record);
     }
     if (!ready) return false;

@@ -115,7 +115,7 @@ class ShmRingConnection final : public Connection {
   Status await_room(std::uint64_t stride, std::uint64_t& place, Deadline deadline);
   /// Behind every commit that a receiver may be waiting for.
   Status call_receiver() {
-    shm_ring::light_fence();
+    light_fence();
     if (mapped_->out.control().receiver.load(std::memory_order_relaxed) == 0) [[likely]]
       return Status::kOk;
     return wake_receiver();
@@ -136,7 +136,7 @@ class ShmRingConnection final : public Connection {
       int glances = deadline.is_immediate() ? 1 : glances_;
       for (Consumer::Record record = {0, Word(0)}; !begun_ && glances > 0; --glances) {
         if (!mapped_->in.front(record)) [[unlikely]] {
-          shm_ring::relax();
+          relax();
           continue;
         }
         if (record.word.kind() != Word::kNear || !to.accepts(record.word.length())) break;
@@ -156,7 +156,7 @@ class ShmRingConnection final : public Connection {
   void consume(const Consumer::Record& record) {
     mapped_->in.consume(record);
     peeked_ = false;
-    shm_ring::light_fence();
+    light_fence();
     if (mapped_->in.control().sender.load(std::memory_order_relaxed) != 0) [[unlikely]]
       wake_sender();
   }

@@ -43,7 +43,7 @@ ShmRingQueue::ShmRingQueue(Fd descriptor, std::unique_ptr<QueueMemory> memory, W
       putting_(strategy),
       getting_(strategy),
       joining_(strategy) {
-  shm_ring::enroll();
+  enroll();
   (void)shm_ring::require_own_identity();
 }
 

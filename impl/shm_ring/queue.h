@@ -116,7 +116,7 @@ class ShmRingQueue final : public Queue {
   }
   /// Behind what was put.
   void call_getter() noexcept {
-    shm_ring::light_fence();
+    light_fence();
     if (header_.getters.is_asleep()) [[unlikely]]
       header_.getters.call_one();
   }
@@ -157,7 +157,7 @@ class ShmRingQueue final : public Queue {
   Status read_block(std::uint64_t first, std::size_t length, Destination& to);
   /// Behind what was taken.
   void call_putter() noexcept {
-    shm_ring::light_fence();
+    light_fence();
     if (header_.putters.is_asleep() && ring_.is_roomy()) [[unlikely]]
       header_.putters.call_one();
   }

@@ -1,7 +1,6 @@
 #include "shm_ring/waiting.h"
 
 #include <linux/futex.h>
-#include <linux/membarrier.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/syscall.h>
@@ -12,23 +11,6 @@
 #include <limits>
 
 namespace crucible::shm_ring {
-
-std::atomic<bool> enrolled = false;
-
-// With several threads the kernel takes a moment for it, hence when a pair is made and not in its first call.
-void enroll() noexcept {
-  if (enrolled.load(std::memory_order_relaxed)) return;
-  if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0) enrolled = true;
-}
-
-// Where the system call is refused nobody is enrolled, and an ordinary fence on both sides does; where only this
-// process is refused it, a wake-up that slips through costs its first nap.
-void heavy_fence() noexcept {
-  std::atomic<int> unshared = 0;
-  if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) != 0) {
-    unshared.exchange(1, std::memory_order_seq_cst);
-  }
-}
 
 int wake(std::atomic<std::uint32_t>& word) noexcept {
   return static_cast<int>(syscall(SYS_futex, &word, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr, nullptr, 0));

@@ -9,37 +9,15 @@
 #include "api/connection.h"
 #include "api/deadline.h"
 #include "api/status.h"
+#include "core/fence.h"
 #include "core/gate.h"
+#include "core/relax.h"
 #include "shm_ring/memory.h"
 
 namespace crucible::shm_ring {
 
-/// Lets heavy_fence() of any process reach the threads of this one. Inherited by fork; idempotent.
-void enroll() noexcept;
-extern std::atomic<bool> enrolled;
-
-/// Dekker's order between one who changes the ring and then looks for a sleeper, with every message, and one who
-/// announces its sleep and then looks at the ring, rarely. The rare one pays for both, by membarrier(2).
-inline void light_fence() noexcept {
-  if (enrolled.load(std::memory_order_relaxed)) [[likely]] {
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-  } else {
-    std::atomic<int> unshared = 0;
-    unshared.exchange(1, std::memory_order_seq_cst);
-  }
-}
-void heavy_fence() noexcept;
-
 /// Wakes all who sleep on `word`; how many there were.
 int wake(std::atomic<std::uint32_t>& word) noexcept;
-
-inline void relax() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield" ::: "memory");
-#endif
-}
 
 /// Whether the peer is there. The socket knows, by a system call; so one asks it when there is a reason to.
 class Watch {
