@@ -21,7 +21,7 @@ template <class T>
 inline constexpr bool kIsPlain = std::is_arithmetic_v<T> || std::is_same_v<T, std::nullptr_t> ||
                                  std::is_same_v<T, std::string> || std::is_same_v<T, Bytes>;
 template <class... T>
-inline constexpr bool kIsPlain<std::tuple<T...>> = (kIsPlain<T> && ...);
+inline constexpr bool kIsPlain<std::tuple<T...>> = std::conjunction_v<std::bool_constant<kIsPlain<T>>...>;
 template <class T>
   requires(sizeof(T) > 1)  // lists of bytes and characters are bytes
 inline constexpr bool kIsPlain<std::vector<T>> = kIsPlain<T>;

@@ -32,7 +32,7 @@ struct Family {
   bool program_begun = false;  ///< init() was called
   /// What this process holds open are other processes' ends of file: none of it is for its zygotes.
   bool is_broker = false;
-  std::string program;         ///< argv[0]
+  std::string program;  ///< argv[0]
   /// The thread that forks while it, or one that waits for it, holds the mutex; 0: none does.
   std::atomic<pid_t> fork_delegate = 0;
 
