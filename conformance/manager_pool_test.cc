@@ -218,10 +218,13 @@ TEST_P(ManagerPool, M40_ResultsEndWithTheLastHandleAndTasksDoNot) {
   const auto kept = manager->list<Object>();
   std::unique_ptr<AsyncResult<void>> pending;
   {
-    const auto pool = manager->pool({.processes = 1});
+    const auto pool = manager->pool({.processes = 2});
     kept.append(pool);
     pending = std::make_unique<AsyncResult<void>>(pool->apply_async(&wait_at_the_desk));
     desk->is_in.wait();
+    std::atomic<pid_t> receiver = 0;
+    EXPECT_EQ(pool->apply_async(&square, {3}, [&](int) { receiver = ::gettid(); }).get(), 9);
+    await_blocked(::getpid(), receiver);  // in the middle of asking for the other
   }
   EXPECT_THROW(pending->get(), Terminated);
   const managed::Pool pool(managed::Proxy(kept.get(0).as_reference()));

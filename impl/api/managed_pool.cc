@@ -1,19 +1,14 @@
 #include "api/managed_pool.h"
 
-#include <unistd.h>
-
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <cstdio>
-#include <map>
-#include <mutex>
+#include <exception>
+#include <memory>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "api/object_server.h"
-#include "api/remote_error.h"
+#include "api/pool_collector.h"
 
 namespace crucible::managed {
 
@@ -68,174 +63,13 @@ PoolOptions unpack_options(const TravellingPoolOptions& travelling) {
   return options;
 }
 
-// --- What a process has asked for and not yet got ------------------------------------------------------------------
-
-namespace {
-
-std::atomic<std::uint64_t> last_collector = 0;
-
-// Takes the outcomes of jobs, as they come, on a thread that is started with the first.
-class Collector {
- public:
-  explicit Collector(Proxy pool) : pool_(std::move(pool)) {}
-  Collector(const Collector&) = delete;
-  Collector& operator=(const Collector&) = delete;
-  ~Collector() {
-    bool is_collecting = false;
-    {
-      const std::lock_guard lock(mutex_);
-      is_ending_ = true;
-      is_collecting = is_collecting_;
-      changed_.notify_all();
-    }
-    if (is_collecting) {
-      try {
-        pool_.call<void>("uncollect", number_);
-      } catch (const std::exception&) {  // without a server the thread's own call has ended
-      }
-    }
-    if (thread_.joinable()) thread_.join();
-    abandon(Status::kTerminated, "no handle of the managed pool is left in this process");
-  }
-
-  bool is_my_process() const noexcept { return process_ == ::getpid(); }
-  bool is_this_thread() const noexcept { return thread_id_.load() == std::this_thread::get_id(); }
-
-  Status submit(const std::vector<TravellingTask>& tasks, const std::shared_ptr<PoolJob>& job) {
-    std::uint64_t number = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      number = ++last_job_;
-      jobs_[number] = job;
-    }
-    const auto forget = [&] {
-      const std::lock_guard lock(mutex_);
-      jobs_.erase(number);
-      changed_.notify_all();
-    };
-    try {
-      const auto status = static_cast<Status>(pool_.call<int>("submit", number_, number, tasks));
-      if (status != Status::kOk) forget();
-      if (status == Status::kOk) begin();
-      return status;
-    } catch (...) {
-      forget();
-      throw;
-    }
-  }
-
-  // False: the deadline passed while something was under way.
-  bool wait_until_none(Deadline deadline) {
-    std::unique_lock lock(mutex_);
-    while (!jobs_.empty()) {
-      if (deadline.is_never()) {
-        changed_.wait(lock);
-      } else if (deadline.has_passed()) {
-        return false;
-      } else {
-        (void)changed_.wait_for(lock, deadline.left());
-      }
-    }
-    return true;
-  }
-
- private:
-  void begin() {
-    const std::lock_guard lock(mutex_);
-    if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
-    changed_.notify_all();
-  }
-
-  void run() {
-    thread_id_ = std::this_thread::get_id();
-    std::unique_lock lock(mutex_);
-    while (true) {
-      changed_.wait(lock, [this] { return is_ending_ || !jobs_.empty(); });
-      if (is_ending_) return;
-      try {
-        // Begun with the mutex, so that an "uncollect" is behind it.
-        auto answer = pool_.call_async<std::vector<TravellingJob>>("collect", number_);
-        is_collecting_ = true;
-        lock.unlock();
-        std::vector<TravellingJob> jobs = answer.get();
-        lock.lock();
-        is_collecting_ = false;
-        lock.unlock();
-        for (auto& [number, outcomes] : jobs) finish(number, std::move(outcomes));
-        lock.lock();
-      } catch (const std::exception& error) {
-        if (!lock.owns_lock()) lock.lock();
-        is_collecting_ = false;
-        lock.unlock();
-        abandon(Status::kBroken, error.what());
-        lock.lock();
-      }
-    }
-  }
-
-  void finish(std::uint64_t number, std::vector<TravellingOutcome> outcomes) {
-    std::shared_ptr<PoolJob> job;
-    {
-      const std::lock_guard lock(mutex_);
-      const auto found = jobs_.find(number);
-      if (found == jobs_.end()) return;
-      job = found->second;
-    }
-    bool is_last = outcomes.empty();
-    for (std::size_t i = 0; i < outcomes.size(); ++i) is_last = job->finish(i, unpack_outcome(std::move(outcomes[i])));
-    if (is_last) complete(*job);
-    const std::lock_guard lock(mutex_);
-    jobs_.erase(number);
-    changed_.notify_all();
-  }
-
-  static void complete(PoolJob& job) {
-    if (job.has_callback()) {
-      try {
-        job.call_back();
-      } catch (...) {
-        const Failure failure = failure_now();
-        std::fprintf(stderr, "crucible: a callback of a Pool threw %s: %s\n", failure.type.c_str(),
-                     failure.message.c_str());
-      }
-    }
-    job.publish();
-  }
-
-  void abandon(Status status, const std::string& text) {
-    std::map<std::uint64_t, std::shared_ptr<PoolJob>> jobs;
-    {
-      const std::lock_guard lock(mutex_);
-      jobs = jobs_;
-    }
-    for (const auto& [number, job] : jobs) {
-      const TravellingOutcome outcome = pack_outcome({.status = status, .bytes = {}, .exit_code = 0, .text = text});
-      finish(number, std::vector<TravellingOutcome>(job->outcomes().size(), outcome));
-    }
-  }
-
-  const pid_t process_ = ::getpid();
-  const std::uint64_t number_ = ++last_collector;
-  const Proxy pool_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<std::uint64_t, std::shared_ptr<PoolJob>> jobs_;
-  std::uint64_t last_job_ = 0;
-  bool is_collecting_ = false;
-  bool is_ending_ = false;
-  std::thread thread_;
-  std::atomic<std::thread::id> thread_id_ = {};
-};
-
-}  // namespace
-
 // --- The pool as its clients see it ----------------------------------------------------------------------------------
 
 class RemotePool final : public crucible::Pool {
  public:
   explicit RemotePool(const Proxy& proxy) : proxy_(proxy) {}
   ~RemotePool() override {
-    Collector* const collector = collector_;
+    PoolCollector* const collector = collector_;
     if (collector != nullptr && collector->is_my_process()) delete collector;
   }
 
@@ -291,16 +125,16 @@ class RemotePool final : public crucible::Pool {
   Status status_of(const char* method) { return static_cast<Status>(proxy_.call<int>(method)); }
 
   // A forked child has one of its own; its parent's, whose thread it lacks, is left as it is.
-  Collector& collector() {
-    Collector* current = collector_;
+  PoolCollector& collector() {
+    PoolCollector* current = collector_;
     if (current != nullptr && current->is_my_process()) return *current;
-    auto made = std::make_unique<Collector>(proxy_);
+    auto made = std::make_unique<PoolCollector>(proxy_);
     return collector_.compare_exchange_strong(current, made.get()) ? *made.release() : *current;
   }
 
   const Proxy proxy_;
   std::atomic<std::size_t> size_ = 0;
-  std::atomic<Collector*> collector_ = nullptr;
+  std::atomic<PoolCollector*> collector_ = nullptr;
 };
 
 Pool::Pool(const Proxy& proxy) : Proxy(proxy), pool_(std::make_shared<RemotePool>(proxy)) {}
