@@ -280,6 +280,20 @@ TEST_P(ManagerPool, M40_ShutdownEndsAPoolThatIsBusy) {
   EXPECT_THROW(pending.get(), Broken);
 }
 
+TEST_P(ManagerPool, M40_APoolKeepsNoServerThatNobodyCanReach) {
+  CRUCIBLE_REQUIRE(survives_kill);
+  Peer creator([&] {
+    const auto manager = start();
+    const auto inside = manager->list<Object>();
+    const auto pool = manager->pool({.processes = 1});
+    inside.append(inside);
+    inside.append(pool);
+    pool->apply([](const managed::List<Object>& list) { list.append(1); }, {inside});
+    ::raise(SIGKILL);
+  });
+  EXPECT_EQ(creator.wait_status(), SIGKILL);
+}  // where all that is left of it is waited for
+
 // A worker that had the server's ends of its connections would keep them open.
 TEST_P(ManagerPool, M40_WorkersHaveNothingOfTheServersOpen) {
   const auto manager = start();
