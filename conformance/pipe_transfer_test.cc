@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "api/mechanism.h"
 #include "conformance/pipe_support.h"
@@ -148,6 +149,27 @@ TEST_P(PipeTransfer, P51_TheNewEndTakesTheOldOnesPlace) {
   here.reset();
   EXPECT_EQ(next_status(*there), Status::kEof);
   EXPECT_EQ(there->send_bytes(text("nobody")), Status::kBrokenPipe);
+}
+
+// Of a process that ends the kernel closes one descriptor after another.
+TEST_P(PipeTransfer, P8_WhoSawTheEndOfFileCannotSendEither) {
+  CRUCIBLE_REQUIRE(transferable);
+  const std::size_t descriptors = pipe().first->handle().descriptors.size();
+  for (std::size_t i = 0; i < descriptors; ++i) {
+    auto [here, there] = pipe();
+    Fd still_open(::fcntl(there->handle().descriptors[i], F_DUPFD_CLOEXEC, 0));
+    there.reset();
+    Bytes message;
+    if (here->try_recv_bytes(message) != Status::kEof) {
+      still_open.reset();
+      EXPECT_EQ(next_status(*here), Status::kEof) << i;
+    }
+    EXPECT_EQ(here->send_bytes(text("nobody")), Status::kBrokenPipe) << i;
+    const std::vector<ByteView> two(2);
+    std::size_t sent = 99;
+    EXPECT_EQ(here->send_many(two, sent), Status::kBrokenPipe) << i;
+    EXPECT_EQ(sent, 0U);
+  }
 }
 
 TEST_P(PipeTransfer, P51_StatesAndNumbersThatNoEndHasAreRefused) {

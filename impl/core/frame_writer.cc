@@ -52,6 +52,7 @@ Status FrameWriter::send_many(std::span<const ByteView> messages, std::size_t& s
 }
 
 Status FrameWriter::begin(Deadline deadline) {
+  if (peer_is_gone_.load(std::memory_order_relaxed)) return Status::kBrokenPipe;
   if (kind_ == StreamKind::kSocket) {
     if (const Status status = ask_for_the_peer(); status != Status::kOk) return status;
   }
@@ -63,7 +64,6 @@ Status FrameWriter::begin(Deadline deadline) {
 // came within the interval is one that came a little later.
 Status FrameWriter::ask_for_the_peer() {
   constexpr std::int64_t kIntervalNs = 50'000;
-  if (peer_is_gone_.load(std::memory_order_relaxed)) return Status::kBrokenPipe;
   const std::uint32_t closes = state_.closes.load(std::memory_order_acquire);
   const std::int64_t now_ns = Deadline::now_ns();
   if (state_.is_common.load(std::memory_order_relaxed) != 0 && closes == closes_ &&

@@ -22,7 +22,8 @@ class FrameWriter {
 
   Status send(ByteView message, Deadline deadline);
   Status send_many(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline);
-  /// The receiving half has seen end of file.
+  /// The receiving half has seen end of file. A pair of pipes may not be closed to senders yet: of a process that ends
+  /// the kernel closes one descriptor after another.
   void peer_is_gone() noexcept { peer_is_gone_.store(true, std::memory_order_relaxed); }
 
  private:

@@ -385,7 +385,7 @@ class Command(unittest.TestCase):
         self.assertEqual(self.on(SAMPLE)[0], project.OK)
         status, out, _ = self.on(SAMPLE, "--need", "pollable,zero-copy")
         self.assertEqual(status, project.FAILED)
-        self.assertIn("With --need without pollable: shm_ring (spin)", out)
+        self.assertIn("With --need without pollable: shm_ring (", out)  # the waits that the sample could judge
 
     def test_wrong_usage_names_what_would_be_right(self):
         for arguments, fault in ((("--need", "magic"), "known needs: .*survives-kill"),
