@@ -1,5 +1,6 @@
-// Clauses P21 to P32: handing on, signals, handles, and the forms of sending and receiving beyond Python's.
+// Clauses P21 to P32 and P58: handing on, signals, handles, and the forms of sending and receiving beyond Python's.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <csignal>
@@ -389,6 +390,69 @@ TEST_P(Pipe, P32_WhatChangesAfterSendIsNotSeen) {
   large.assign(large.size(), std::byte{0xee});
   give(*from, text("overwritten"));
   child.join();
+}
+
+// Sent in a run, so that a mechanism which leaves something out of messages of one length has reason to.
+void send_after_a_run(ConnectionPair& ends, ByteView message) {
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    give(*ends.first, pattern(message.size(), i));
+    EXPECT_TRUE(same(take(*ends.second), pattern(message.size(), i)));
+  }
+  give(*ends.first, message);
+  EXPECT_TRUE(same(take(*ends.second), message));
+}
+
+Bytes take_into(Connection& end, Bytes& buffer) {
+  std::size_t received = 0;
+  Bytes whole;
+  const Status status = end.recv_bytes_into(buffer, received, Deadline::after(1h), &whole);
+  EXPECT_EQ(status, received > buffer.size() ? Status::kTooShort : Status::kOk);
+  if (status == Status::kOk) whole.assign(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(received));
+  return whole;
+}
+
+TEST_P(Pipe, P58_RunsOfOneLengthAndWhatEndsThem) {
+  auto [here, there] = pipe();
+  Bytes buffer(4'096);
+  const std::size_t lengths[] = {0, 1, 15, 16, 63, 64, 65, 80, 1'000, 4'080, 4'095, 4'096, 4'097};
+  for (const std::size_t steady : lengths) {
+    for (const std::size_t other : lengths) {
+      for (std::uint64_t i = 0; i < 3; ++i) {
+        give(*here, pattern(steady, i));
+        EXPECT_TRUE(same(take_into(*there, buffer), pattern(steady, i)));
+      }
+      give(*here, pattern(steady, 3));
+      ASSERT_EQ(here->send_bytes_for(pattern(other, 4), 1h), Status::kOk);
+      give(*here, pattern(steady, 5));
+      EXPECT_TRUE(same(take(*there), pattern(steady, 3))) << steady;
+      EXPECT_TRUE(same(take_into(*there, buffer), pattern(other, 4))) << steady << ", then " << other;
+      EXPECT_TRUE(same(take(*there), pattern(steady, 5))) << steady << " again after " << other;
+    }
+  }
+  const std::vector<Bytes> many(10, pattern(200, 7));
+  const std::vector<ByteView> views(many.begin(), many.end());
+  for (int round = 0; round < 4; ++round) {
+    std::size_t sent = 0;
+    ASSERT_EQ(here->send_many(views, sent), Status::kOk);
+    give(*here, text("between"));
+    for (const Bytes& message : many) EXPECT_TRUE(same(take(*there), message));
+    EXPECT_EQ(as_text(take(*there)), "between");
+  }
+}
+
+TEST_P(Pipe, P58_ContentsThatAreTheMechanismsOwnBytes) {
+  ConnectionPair ends = pipe();
+  Bytes own(20'000);
+  if (capabilities().pollable) {
+    const ConnectionPair tapped = mechanism().make_pipe({});
+    for (const std::size_t size : {100UL, 100UL, 9'000UL}) give(*tapped.first, pattern(size, size));
+    const ssize_t count = ::read(tapped.second->descriptor(), own.data(), own.size());
+    ASSERT_GT(count, 0);
+    own.resize(static_cast<std::size_t>(count));
+  }
+  for (const std::size_t length : {16UL, 24UL, 64UL, 100UL, 132UL, 1'000UL, 4'096UL}) {
+    if (length <= own.size()) send_after_a_run(ends, ByteView(own).first(length));
+  }
 }
 
 }  // namespace

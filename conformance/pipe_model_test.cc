@@ -47,7 +47,8 @@ class Model {
  private:
   struct Direction {
     std::deque<Bytes> held;
-    bool gave_up = false;  // a send timed out since the last receive: poll() may see what is left of it
+    std::size_t length = 0;  // of the last message
+    bool gave_up = false;    // a send timed out since the last receive: poll() may see what is left of it
   };
 
   void note(Status status, Direction& direction, Bytes message) {
@@ -59,7 +60,9 @@ class Model {
     }
   }
   void send(Connection& end, Direction& direction) {
-    Bytes message = pattern(random_.length(400'000), ++serial_);
+    // Steady sizes are as usual as changing ones.
+    if (random_.one_in(2)) direction.length = random_.length(400'000);
+    Bytes message = pattern(direction.length, ++serial_);
     const Status status = random_.one_in(4)
                               ? end.send_bytes_for(message, std::chrono::microseconds(random_.between(0, 500)))
                               : end.try_send_bytes(message);
@@ -67,8 +70,11 @@ class Model {
   }
   void send_many(Connection& end, Direction& direction) {
     std::vector<Bytes> messages;
-    for (std::size_t i = random_.between(0, 12); i > 0; --i)
-      messages.push_back(pattern(random_.length(3'000), ++serial_));
+    const bool is_steady = random_.one_in(2);
+    for (std::size_t i = random_.between(0, 12); i > 0; --i) {
+      if (!is_steady) direction.length = random_.length(3'000);
+      messages.push_back(pattern(direction.length, ++serial_));
+    }
     const std::vector<ByteView> views(messages.begin(), messages.end());
     std::size_t sent = 99;
     const Status status = end.send_many(views, sent, Deadline::immediate());
@@ -90,7 +96,7 @@ class Model {
   }
   void receive(Connection& end, Direction& direction) {
     if (direction.held.empty()) return receive_none(end, direction);
-    Bytes message(random_.between(0, 100));
+    Bytes message(random_.one_in(2) ? direction.held.front().size() : random_.between(0, 100));
     const std::size_t limit = direction.held.front().size() + random_.between(0, 1) * random_.between(0, 1'000);
     ASSERT_EQ(end.recv_bytes(message, limit, random_.one_in(2) ? Deadline::never() : Deadline::after(1h)), Status::kOk);
     pop(direction, message);

@@ -9,6 +9,7 @@
 #include "api/bytes.h"
 #include "api/connection.h"
 #include "api/status.h"
+#include "core/opaque.h"
 
 namespace crucible {
 
@@ -23,6 +24,14 @@ class Destination {
 
   /// The caller's buffer, where a message may be received straight into, if it is longer than `least`; else empty.
   ByteSpan buffer(std::size_t least) const noexcept { return buffer_.size() > least ? buffer_ : ByteSpan(); }
+
+  /// Memory that has just this length of the caller's already, so that nothing shows where nothing comes; else null.
+  /// Once filled it is followed by done().
+  std::byte* place(std::size_t length) noexcept {
+    if (!accepts(length)) return nullptr;
+    if (message_ != nullptr) return message_->size() == length ? message_->data() : nullptr;
+    return length <= buffer_.size() ? buffer_.data() : nullptr;
+  }
 
   /// Memory for a message of `length` bytes, to be filled and followed by done().
   std::byte* open(std::size_t length) {
@@ -41,9 +50,10 @@ class Destination {
 
   /// A whole message that was received elsewhere.
   Status put(ByteView message) {
-    std::byte* to = open(message.size());
-    if (!message.empty()) std::memcpy(to, message.data(), message.size());
-    return done(message.size());
+    const std::size_t length = opaque(message.size());
+    std::byte* to = open(length);
+    if (length > 0) std::memcpy(to, message.data(), length);
+    return done(length);
   }
   Status put(Bytes&& message) {
     if (message_ == nullptr) return put(ByteView(message));

@@ -14,9 +14,10 @@ namespace crucible {
 namespace {
 
 // No sender of ours makes such a frame; what follows could not be told apart.
-bool is_malformed(const FrameHeader& header) noexcept {
+bool is_malformed(const FrameHeader& header, StreamKind kind) noexcept {
   return header.length > kMaxFramePayload || header.segmented > 1 || header.lead > kLeastFrame - kFrameHeader ||
-         header.padding > kLongestPromise;
+         header.padding > kLongestPromise ||
+         (header.mark != 0 && (kind != StreamKind::kPipe || header.mark != kFrameMark));
 }
 
 // What comes before the payload.
@@ -39,11 +40,19 @@ Status FrameReader::wait_readable(Deadline deadline) const {
 
 Status FrameReader::receive(Destination& to, Deadline deadline) {
   while (true) {
-    if (Status status = Status::kOk; has_ahead() && had_ == 0 && receive_ahead(to, status)) return status;
+    if (Status status = Status::kOk;
+        had_ == 0 && (has_ahead() ? receive_ahead(to, status) : receive_straight(to, deadline, status))) {
+      return status;
+    }
     if (const Status status = receive_start(deadline); status != Status::kOk) return status;
+    if (const FrameTerms terms = state_.awaited(); terms.is_run() && !is_marked(start_.data())) {
+      had_ = 0;
+      end_start(terms);
+      return to.accepts(terms.length()) ? to.put(ByteView(start_).first(terms.length())) : Status::kBadLength;
+    }
     FrameHeader header;
     std::memcpy(&header, start_.data(), kFrameHeader);
-    if (is_malformed(header)) return Status::kBadLength;
+    if (is_malformed(header, kind_)) return Status::kBadLength;
     // A segmented frame may yet be given up; its length counts only once it is complete.
     if (header.segmented == 0 && !to.accepts(header.length)) return Status::kBadLength;
     const auto length = static_cast<std::size_t>(header.length);
@@ -57,10 +66,42 @@ Status FrameReader::receive(Destination& to, Deadline deadline) {
       status = receive_body(header, to, deadline, aborted);
       if (status == Status::kTimeout || status == Status::kClosed) return status;
     }
-    state_.expected.store(std::min(header.promise, state_.longest_promise()), std::memory_order_relaxed);
+    await(header);
     had_ = 0;
     if (!aborted) return status;
   }
+}
+
+// A message of a run comes to where its caller wants it. False: none did, or what came is the beginning of a frame.
+bool FrameReader::receive_straight(Destination& to, Deadline deadline, Status& status) {
+  const FrameTerms terms = state_.awaited();
+  if (!terms.is_run() || ahead_ != nullptr || state_.is_receiving.load(std::memory_order_relaxed) != 0) return false;
+  const std::size_t length = terms.length();
+  std::byte* place = length >= kFrameHeader ? to.place(length) : nullptr;
+  if (place == nullptr) return false;
+  begin_start(terms);
+  std::size_t got = 0;
+  status = read_kernel(place, length, deadline, got);
+  const bool is_message = got == length && !is_marked(place);
+  if (got == 0 || is_message) {
+    end_start(terms);
+    if (is_message) status = to.done(length);
+    return true;
+  }
+  std::memcpy(start_.data(), place, got);
+  wanted_ = length;
+  had_ = got;
+  return false;
+}
+
+// Runs are for those who share the state: nobody else could tell where one is.
+void FrameReader::await(const FrameHeader& header) noexcept {
+  const FrameTerms terms(header.promise);
+  const bool runs =
+      terms.is_run() && kind_ == StreamKind::kPipe && state_.is_common.load(std::memory_order_relaxed) != 0;
+  state_.expected.store(runs ? terms.word() : std::min(header.promise, state_.longest_promise()),
+                        std::memory_order_relaxed);
+  state_.is_receiving.store(0, std::memory_order_relaxed);
 }
 
 // A frame that lies in what was read ahead as a whole is taken from there. False: none does, or it was aborted.
@@ -69,33 +110,62 @@ bool FrameReader::receive_ahead(Destination& to, Status& status) {
   const std::size_t held = ahead_->end - ahead_->begin;
   const std::byte* frame = ahead_->bytes.data() + ahead_->begin;
   if (held < kFrameHeader) return false;
+  if (const FrameTerms terms = state_.awaited(); terms.is_run() && !is_marked(frame)) {
+    if (held < terms.least()) return false;
+    ahead_->begin += terms.least();
+    status = to.accepts(terms.length()) ? to.put(ByteView(frame, terms.length())) : Status::kBadLength;
+    return true;
+  }
   std::memcpy(&header, frame, kFrameHeader);
-  if (is_malformed(header) || whole_size(header) > held || header.length > kSegment) return false;
+  if (is_malformed(header, kind_) || whole_size(header) > held || header.length > kSegment) return false;
   const bool aborted = is_aborted(header, frame);
   ahead_->begin += static_cast<std::size_t>(whole_size(header));
-  state_.expected.store(std::min(header.promise, state_.longest_promise()), std::memory_order_relaxed);
+  await(header);
   if (aborted) return false;
   const auto length = static_cast<std::size_t>(header.length);
   status = to.accepts(length) ? to.put(ByteView(frame + lead_of(header), length)) : Status::kBadLength;
   return true;
 }
 
-// The header and what was promised to come with it. While it is under way the next expectation is the least one, so
-// that whoever receives next is right if this process is killed.
+// The header and what was promised to come with it, or a message of a run. While it is under way the next expectation
+// is the least one, so that whoever receives next is right if this process is killed. Only a run's stays, for its
+// sender to see: what the killed process took may have been the frame that ended it.
 Status FrameReader::receive_start(Deadline deadline) {
-  if (had_ == 0) wanted_ = FrameState::least(state_.expected);
-  while (had_ < wanted_) {
-    state_.expected.store(kLeastFrame, std::memory_order_relaxed);
+  const FrameTerms terms = state_.awaited();
+  const bool in_doubt = terms.is_run() && had_ == 0 && state_.is_receiving.load(std::memory_order_relaxed) != 0;
+  if (had_ == 0) wanted_ = in_doubt ? std::min<std::size_t>(kLeastFrame, terms.least()) : terms.least();
+  while (true) {
+    if (terms.is_run() && had_ >= kFrameHeader) {
+      wanted_ = is_marked(start_.data()) ? std::max(wanted_, kLeastFrame) : terms.least();
+    }
+    if (had_ == wanted_) return Status::kOk;
+    begin_start(terms);
     std::size_t got = 0;
     const Status status = read_some(start_.data() + had_, wanted_ - had_, deadline, got);
     had_ += got;
     if (status == Status::kOk) continue;
-    if (had_ == 0) state_.expected.store(static_cast<std::uint32_t>(wanted_), std::memory_order_relaxed);
+    if (had_ == 0 && !in_doubt) end_start(terms);
     if (status != Status::kEof || had_ == 0) return status;
     had_ = 0;
     return lost();
   }
-  return Status::kOk;
+}
+
+void FrameReader::begin_start(FrameTerms terms) noexcept {
+  if (terms.is_run()) {
+    state_.is_receiving.store(1, std::memory_order_relaxed);
+  } else {
+    state_.expected.store(kLeastFrame, std::memory_order_relaxed);
+  }
+}
+
+// Nothing came, or a message of a run.
+void FrameReader::end_start(FrameTerms terms) noexcept {
+  if (terms.is_run()) {
+    state_.is_receiving.store(0, std::memory_order_relaxed);
+  } else {
+    state_.expected.store(terms.word(), std::memory_order_relaxed);
+  }
 }
 
 // End of file inside a frame. One that its sender had given up and never got round to aborting is no loss. Where the

@@ -38,7 +38,11 @@ class FrameReader {
   };
 
   bool receive_ahead(Destination& to, Status& status);
+  bool receive_straight(Destination& to, Deadline deadline, Status& status);
+  void await(const FrameHeader& header) noexcept;
   Status receive_start(Deadline deadline);
+  void begin_start(FrameTerms terms) noexcept;
+  void end_start(FrameTerms terms) noexcept;
   Status receive_body(const FrameHeader& header, Destination& to, Deadline deadline, bool& aborted);
   Status lost() const noexcept;
   Status read_some(std::byte* to, std::size_t size, Deadline deadline, std::size_t& got);

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "core/io.h"
+#include "core/opaque.h"
 
 namespace crucible {
 namespace {
@@ -25,6 +26,13 @@ std::size_t put_frame(std::byte* to, const FrameHeader& header, ByteView message
   end += header.padding;
   if (header.segmented != 0) *end++ = kConfirmed[0];
   return static_cast<std::size_t>(end - to);
+}
+
+// A message of a run.
+std::size_t put_bare(std::byte* to, ByteView message) noexcept {
+  if (message.size() < kFrameHeader) std::memset(to, 0, kFrameHeader);
+  if (!message.empty()) std::memcpy(to, message.data(), opaque(message.size()));
+  return std::max(message.size(), kFrameHeader);
 }
 
 }  // namespace
@@ -108,17 +116,36 @@ bool FrameWriter::goes_whole(std::size_t size, Deadline deadline) const noexcept
   return deadline.is_never() || (kind_ == StreamKind::kPipe && size <= PIPE_BUF);
 }
 
+// Only a run that the receiver has seen begin: whoever receives in its stead, if it is killed, knows of it then.
+bool FrameWriter::goes_bare(FrameTerms terms, ByteView message) const noexcept {
+  return terms.is_run() && message.size() == terms.length() &&
+         (message.size() < kFrameHeader || !is_marked(message.data())) && state_.awaited().word() == terms.word();
+}
+
+FramePromise FrameWriter::promise_so_far() const noexcept {
+  return {.terms = state_.sent(),
+          .last = last_frame_,
+          .runs = state_.runs,
+          .may_run = kind_ == StreamKind::kPipe && state_.is_common.load(std::memory_order_relaxed) != 0};
+}
+
 Status FrameWriter::send_frame(ByteView message, Deadline deadline) {
-  const std::uint32_t promised = FrameState::least(state_.promised);
-  const bool whole = goes_whole(std::max<std::size_t>(kFrameHeader + message.size(), promised), deadline);
-  FramePromise promise = {.promised = promised, .last = last_frame_};
+  std::size_t written = 0;
+  FramePromise promise = promise_so_far();
+  if (goes_bare(promise.terms, message) && goes_whole(message.size(), deadline)) {
+    if (message.size() >= kFrameHeader) return write_all(message, deadline, written);
+    std::array<std::byte, kFrameHeader> filled;
+    return write_all(ByteView(filled).first(put_bare(filled.data(), message)), deadline, written);
+  }
+  const FrameTerms before = promise.terms;
+  const bool whole = goes_whole(std::max<std::size_t>(kFrameHeader + message.size(), before.least()), deadline);
   FrameHeader header = promise.next(message.size(), whole ? 0 : 1, state_.longest_promise());
   // The larger promise while the frame is under way: if this process is killed now, whoever sends next keeps both.
-  state_.promised.store(std::max(promised, promise.promised), std::memory_order_relaxed);
+  state_.promised.store(std::max(before.least(), promise.terms.least()), std::memory_order_relaxed);
+  state_.runs = promise.runs;
 
   const std::size_t frame = kFrameHeader + message.size() + header.padding + header.segmented;
   std::array<std::byte, kLongestPromise> start;
-  std::size_t written = 0;
   Status status = Status::kOk;
   if (frame <= kLongestPromise) {
     status = write_all(ByteView(start).first(put_frame(start.data(), header, message)), deadline, written);
@@ -132,7 +159,7 @@ Status FrameWriter::send_frame(ByteView message, Deadline deadline) {
     status = send_segmented(header, message, deadline, written);
   }
   if (written > 0) last_frame_ = promise.last;
-  state_.promised.store(written > 0 ? promise.promised : promised, std::memory_order_relaxed);
+  state_.promised.store(written > 0 ? promise.terms.word() : before.word(), std::memory_order_relaxed);
   return status;
 }
 
@@ -163,29 +190,33 @@ Status FrameWriter::send_segmented(const FrameHeader& header, ByteView message, 
 Status FrameWriter::send_gathered(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline) {
   sent = 0;
   std::array<std::byte, kGather> bytes;
-  std::array<std::size_t, kGather / kLeastFrame> ends;
+  std::array<std::size_t, kGather / kFrameHeader> ends;
   const bool is_pipe = kind_ == StreamKind::kPipe;
   const std::size_t room = deadline.is_never() || !is_pipe ? kGather : PIPE_BUF;
   const std::size_t trailer = deadline.is_never() || is_pipe ? 0 : 1;
-  const std::uint32_t promised = FrameState::least(state_.promised);
-  std::uint32_t largest = promised;
-  FramePromise promise = {.promised = promised, .last = last_frame_};
+  FramePromise promise = promise_so_far();
+  const FrameTerms before = promise.terms;
+  std::uint32_t largest = before.least();
   std::size_t used = 0;
   std::size_t count = 0;
   for (; count < messages.size(); ++count) {
-    FramePromise after = promise;
-    const FrameHeader header = after.next(messages[count].size(), trailer, state_.longest_promise());
-    if (messages[count].size() > room ||
-        used + kFrameHeader + messages[count].size() + header.padding + trailer > room) {
-      break;
+    const ByteView message = messages[count];
+    if (goes_bare(promise.terms, message)) {
+      if (used + promise.terms.least() > room) break;
+      used += put_bare(bytes.data() + used, message);
+    } else {
+      FramePromise after = promise;
+      const FrameHeader header = after.next(message.size(), trailer, state_.longest_promise());
+      if (message.size() > room || used + kFrameHeader + message.size() + header.padding + trailer > room) break;
+      used += put_frame(bytes.data() + used, header, message);
+      promise = after;
+      largest = std::max(largest, promise.terms.least());
     }
-    used += put_frame(bytes.data() + used, header, messages[count]);
     ends[count] = used;
-    promise = after;
-    largest = std::max(largest, promise.promised);
   }
   if (count == 0) return Status::kOk;
   state_.promised.store(largest, std::memory_order_relaxed);
+  state_.runs = promise.runs;
   std::size_t written = 0;
   const Status status = write_all(ByteView(bytes).first(used), deadline, written);
   while (sent < count && ends[sent] <= written) ++sent;
@@ -197,9 +228,9 @@ Status FrameWriter::send_gathered(std::span<const ByteView> messages, std::size_
   }
   if (written > 0) last_frame_ = promise.last;
   // The last frame that left may have promised anything up to `largest`.
-  state_.promised.store(written == used ? promise.promised
+  state_.promised.store(written == used ? promise.terms.word()
                         : written > 0   ? largest
-                                        : promised,
+                                        : before.word(),
                         std::memory_order_relaxed);
   return status;
 }
@@ -228,11 +259,17 @@ Status FrameWriter::write_all(ByteView bytes, Deadline deadline, std::size_t& wr
     }
     if (count >= 0) {
       written += static_cast<std::size_t>(count);
+      give_way(static_cast<std::size_t>(count));
     } else if (const Status status = after_failed_write(deadline); status != Status::kOk) {
       return status;
     }
   }
   return Status::kOk;
+}
+
+// Shorter writes are not worth a switch; those of a pipe, whose room is little, are not before they are the longest.
+void FrameWriter::give_way(std::size_t written) noexcept {
+  if (written >= (kind_ == StreamKind::kPipe ? kStreamChunk : kSegment)) give_way_.wrote(written);
 }
 
 // A header and its payload without a deadline.
@@ -245,6 +282,7 @@ Status FrameWriter::write_both(ByteView head, ByteView message, std::size_t& wri
     const ssize_t count = writev(descriptor_, parts, 2);
     if (count >= 0) {
       written += static_cast<std::size_t>(count);
+      give_way(static_cast<std::size_t>(count));
     } else if (const Status status = after_failed_write(Deadline::never()); status != Status::kOk) {
       return status;
     }

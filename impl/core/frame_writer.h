@@ -10,6 +10,7 @@
 #include "api/status.h"
 #include "core/frame.h"
 #include "core/gate.h"
+#include "core/give_way.h"
 
 namespace crucible {
 
@@ -32,6 +33,9 @@ class FrameWriter {
   Status begin(Deadline deadline);
   Status ask_for_the_peer();
   Status pay_debt(Deadline deadline);
+  FramePromise promise_so_far() const noexcept;
+  /// Whether the message is sent without a header.
+  bool goes_bare(FrameTerms terms, ByteView message) const noexcept;
   Status send_frame(ByteView message, Deadline deadline);
   Status send_segmented(const FrameHeader& header, ByteView message, Deadline deadline, std::size_t& written);
   Status send_gathered(std::span<const ByteView> messages, std::size_t& sent, Deadline deadline);
@@ -41,6 +45,7 @@ class FrameWriter {
 
   Status write_all(ByteView bytes, Deadline deadline, std::size_t& written, int flags = 0);
   Status write_both(ByteView head, ByteView message, std::size_t& written);
+  void give_way(std::size_t written) noexcept;
   Status await_room(Deadline deadline);
   Status after_failed_write(Deadline deadline);
 
@@ -49,6 +54,7 @@ class FrameWriter {
   FrameState& state_;
   const Gate& gate_;
   std::size_t last_frame_ = kLeastFrame;
+  GiveWay give_way_;
   std::int64_t asked_at_ns_ = 0;  ///< when the kernel was asked last whether the peer is gone
   std::uint32_t closes_ = 0;      ///< of the peer's copies, that were seen by then
   bool is_full_ = false;          ///< a socket had no room and has not polled writable since

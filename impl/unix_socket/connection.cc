@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <utility>
 
 #include "core/io.h"
 
@@ -148,7 +149,8 @@ Status UnixSocketConnection::send_large(ByteView message, Deadline deadline) {
   std::size_t offset = 0;
   while (offset < message.size()) {
     Batch batch;
-    for (std::size_t next = offset; next < message.size() && batch.count < kBatch; next += part_) {
+    const std::size_t batched = std::min(message.size(), offset + GiveWay::kBytes);
+    for (std::size_t next = offset; next < batched && batch.count < kBatch; next += part_) {
       batch.add({.length = message.size(), .offset = next},
                 message.subspan(next, std::min(part_, message.size() - next)));
     }
@@ -157,7 +159,8 @@ Status UnixSocketConnection::send_large(ByteView message, Deadline deadline) {
       if (offset > 0) outgoing_.given_up.store(1, std::memory_order_relaxed);
       return status;
     }
-    offset = std::min(message.size(), offset + sent * part_);
+    const std::size_t begin = std::exchange(offset, std::min(message.size(), offset + sent * part_));
+    if (message.size() > part_) give_way_.wrote(offset - begin);
   }
   return Status::kOk;
 }

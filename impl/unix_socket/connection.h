@@ -16,6 +16,7 @@
 #include "core/destination.h"
 #include "core/fd.h"
 #include "core/gate.h"
+#include "core/give_way.h"
 #include "core/sealed_memory.h"
 
 namespace crucible {
@@ -117,6 +118,7 @@ class UnixSocketConnection final : public Connection {
   bool take_packed(Packet& packet);
 
   Fd socket_;
+  GiveWay give_way_;
   const std::size_t part_;  ///< payload of a packet: kPart, or what a smaller buffer admits
   std::atomic<bool> readable_;
   const bool writable_;
