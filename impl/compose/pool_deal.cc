@@ -20,7 +20,7 @@ using pool_wire::Order;
 using pool_wire::Word;
 
 constexpr std::int64_t kRetryNs = 1'000'000;
-constexpr std::size_t kSmallArguments = 512;  // of which a channel holds as many as a worker is ever sent
+constexpr std::size_t kSmallArguments = 256;  // of which a channel holds as many as a worker is ever sent
 constexpr int kMostAnswersAtOnce = 64;        // lest one worker keep the others waiting
 
 bool fits_inline(const PoolTask& task) noexcept {

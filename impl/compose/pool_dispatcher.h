@@ -62,7 +62,7 @@ class PoolDispatcher {
 
  private:
   static constexpr std::size_t kLeastDepth = 2;
-  static constexpr std::size_t kMostDepth = 16;
+  static constexpr std::size_t kMostDepth = 32;
 
   struct Given {
     std::uint64_t number;

@@ -1,8 +1,9 @@
 #include "zeromq/context.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
-#include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <span>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -75,11 +77,22 @@ struct Registry {
 // First of all handlers of forks (core/fork_order.h): in a child the mutex is free before others let go of connections.
 [[gnu::constructor(fork_order::kLeaf)]] void register_with_forks() { Registry::get(); }
 
+// Counts them and takes none, not even for a moment: in that moment libzmq's thread may be accepting a connection.
 void require_headroom() {
-  std::array<Fd, kHeadroom> held;
-  for (Fd& fd : held) {
-    fd = Fd(eventfd(0, EFD_CLOEXEC));
-    if (!fd) throw_errno("eventfd, setting descriptors aside for ZeroMQ");
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) throw_errno("getrlimit");
+  std::array<pollfd, 256> slots;
+  std::size_t unused = 0;
+  for (rlim_t first = 0; unused < kHeadroom; first += slots.size()) {
+    if (first >= limit.rlim_cur) {
+      errno = EMFILE;
+      throw_errno("descriptors for ZeroMQ");
+    }
+    const auto count = static_cast<std::size_t>(std::min<rlim_t>(slots.size(), limit.rlim_cur - first));
+    for (std::size_t i = 0; i < count; ++i) slots[i] = {.fd = static_cast<int>(first + i), .events = 0, .revents = 0};
+    if (::poll(slots.data(), count, 0) < 0) throw_errno("poll");
+    unused += static_cast<std::size_t>(std::ranges::count_if(
+        std::span(slots).first(count), [](const pollfd& slot) { return slot.revents == POLLNVAL; }));
   }
 }
 
