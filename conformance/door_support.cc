@@ -91,9 +91,10 @@ void expect_serves(Listener& listener, const Mechanism& mechanism, const DoorOpt
   expect_works(*client, *served);
 }
 
+// Its name begins unlike those of the library, which other tests, run side by side, look for.
 Directory::Directory() {
   std::array<char, 64> name = {};
-  std::ranges::copy(std::string_view("/tmp/crucible-door-XXXXXX"), name.begin());
+  std::ranges::copy(std::string_view("/tmp/test-of-crucible-door-XXXXXX"), name.begin());
   if (::mkdtemp(name.data()) == nullptr) throw_errno("mkdtemp");
   path_ = name.data();
 }

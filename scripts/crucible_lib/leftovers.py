@@ -18,7 +18,7 @@ _PUBLIC, _PRIVATE = "crucible.", "crucible~"
 _BOOST_LOCK = re.compile(r"crucible\.boost_ipc\.([0-9a-f]{16})")
 _MOST_BOOST_QUEUES = 2
 # Of the benchmarks' Redis and of the tests of named doors. Nothing in them tells whether their owner lives.
-_FOLDERS = ("crucible-redis-??????", "crucible-door-??????")
+_FOLDERS = ("crucible-redis-??????", "test-of-crucible-door-??????")
 _PROGRAM_FOLDERS = ("bench", "conformance")
 _TITLE = "crucible-"  # how the library names its helpers: crucible-zygote, crucible-mngr, crucible-queue
 
