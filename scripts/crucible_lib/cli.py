@@ -1,5 +1,6 @@
 """The sub-commands of scripts/crucible."""
 import argparse
+import dataclasses
 import functools
 import os
 import pathlib
@@ -9,7 +10,7 @@ import subprocess
 import sys
 
 from . import (choose, compare, completion, crosscheck, doctor, environment, interpreter, measure, noise, noise_run,
-               plan, project, text)
+               plan, project, text, verdicts)
 
 STATUS = "Exit status: 0 good, 1 a clause or a measurement failed, 2 wrong usage, 3 something is not installed."
 
@@ -60,7 +61,7 @@ def make_parser():
         "profiles:\n" + "\n".join(f"  {name:6} {entry['about']}" for name, entry in profiles.items()) + "\n\n"
         "Ctrl-C keeps what was measured: the rest is marked as interrupted, and the report is written.",
         "examples:\n"
-        "  scripts/crucible run                                        about twenty-five minutes, then open report.html\n"
+        "  scripts/crucible run                                        measure what `test` has passed, then open report.html\n"
         "  scripts/crucible run full --dry-run                         what would be measured, how long it takes\n"
         "  scripts/crucible run --only 'round_trip/.*/same' --sizes 8,4K,1M\n\n" + STATUS + "\n130: interrupted.")
     run.add_argument("profile", nargs="?", choices=list(profiles), default="quick", help="default: %(default)s")
@@ -77,6 +78,8 @@ def make_parser():
                         "build; what it measured is not measured again")
     run.add_argument("--noise", type=pathlib.Path, metavar="FILE", help="the noise.json that states this machine's "
                      "noise floor, instead of the newest in results/")
+    run.add_argument("--recheck", action="store_true", help="check conformance again, although the whole suite of this "
+                     "build has passed on this kernel, in `test` or in another run")
     run.add_argument("--dry-run", action="store_true", help="print the plan and its duration, do nothing")
     run.add_argument("--host", default=platform.node() or "unknown", metavar="NAME",
                      help="name of this machine in what is published (default: %(default)s)")
@@ -86,7 +89,8 @@ def make_parser():
                     "Installs missing packages, builds, and runs every test. What follows -- goes to ctest, e.g.\n"
                     "  scripts/crucible test -- -R Pipe --repeat until-fail:20\n"
                     "Nothing given, all is run but the planted faults, which test the tests and are run by\n"
-                    "  scripts/crucible test -- -L mutants")
+                    "  scripts/crucible test -- -L mutants\n"
+                    "What passes so is known of this build from then on, and `run` does not check it again.")
     _add_build_options(test)
     test.add_argument("ctest", nargs="*", metavar="-- CTEST ARGUMENTS", help="passed on to ctest")
 
@@ -165,13 +169,22 @@ def _noise(options, surroundings):
     return noise.section(document) if document else None
 
 
+def _without_conformance(made):
+    """The plan where the verdicts of the whole suite are known."""
+    return dataclasses.replace(made, conformance_s=0, gtest_filter="*") if made.gtest_filter is not None else made
+
+
 def run_command(options):
     made = _plan(options)
+    checked = None if options.recheck else verdicts.load(options.build_dir)
     if options.dry_run:
+        made = _without_conformance(made) if checked else made
         for cell in made.cells:
             print(f"{cell.case}  {made.case_s[cell]:.1f} s")
         print(f"{len(made.cells)} cases in {text.seconds(made.measuring_s)}, after "
-              f"{text.seconds(made.conformance_s)} of conformance: {text.seconds(made.total_s)} once it is built")
+              + (f"conformance, known since {checked[1]}: " if checked else
+                 f"{text.seconds(made.conformance_s)} of conformance: ")
+              + f"{text.seconds(made.total_s)} once it is built")
         return project.OK
 
     interpreter.ensure_all()
@@ -186,6 +199,8 @@ def run_command(options):
     surroundings = environment.collect(options.build_dir, options.host)
     floor = _noise(options, surroundings)
     same = resume.identity(made, options.build_dir, chosen, surroundings)
+    checked = None if options.recheck else verdicts.load(options.build_dir)
+    made = _without_conformance(made) if checked and not options.resume else made
     findings = doctor.brief(options.build_dir)
     doctor.report_troubling(findings, sys.stderr)
     surroundings["findings"] = [finding.record() for finding in doctor.troubling(findings)]
@@ -201,7 +216,8 @@ def run_command(options):
     else:
         journal.begin(same, started)
     print(f"{len(made.cells)} cases, about {text.seconds(made.total_s)}", file=sys.stderr)
-    run = measure.Measurement(made, options.build_dir, folder, journal=journal, before=before).execute()
+    run = measure.Measurement(made, options.build_dir, folder, journal=journal, before=before,
+                              checked=checked).execute()
 
     document = results.assemble(run, made, options.build_dir, started, surroundings, chosen, floor)
     measure.compress(folder / "raw")
@@ -238,12 +254,21 @@ def test_command(options):
         project.build(options.build_dir)
     sys.stdout.flush()
     selection = options.ctest or ["--label-exclude", "^mutants$"]
-    command = ["ctest", "--test-dir", str(options.build_dir), "--output-on-failure", "-j4", *selection]
+    told = options.build_dir / verdicts.JUNIT
+    told.unlink(missing_ok=True)
+    command = ["ctest", "--test-dir", str(options.build_dir), "--output-on-failure", "-j4", "--output-junit", str(told),
+               *selection]
     try:
         status = subprocess.run(command, cwd=project.ROOT, check=False).returncode
     except FileNotFoundError:
         raise project.Stop("ctest is missing; install cmake", project.MISSING) from None
-    return project.OK if status == 0 else project.FAILED
+    if status != 0:
+        return project.FAILED
+    if not options.ctest and told.exists():
+        tests = verdicts.read_junit(told, options.build_dir, project.mechanism_names(options.build_dir))
+        if tests:
+            verdicts.store(options.build_dir, tests)
+    return project.OK
 
 
 def report_command(options):

@@ -28,7 +28,7 @@ def conformance(results):
     unit = 0.27
     canvas = style.Canvas(1, 1, (across * 0.36, unit * sum(heights)), "Which promises does each mechanism keep?",
                           ([results["run"]["example"]] if "example" in results["run"] else [])
-                          + ["Clauses of conformance/SPEC.md, checked on the same build as the numbers; "
+                          + [f"Clauses of conformance/SPEC.md, {summary.checked_on(results)}; "
                              + summary.tests_run(results), summary.machine(results)],
                           [legend], left=2.1, right=0.2)
     axis = canvas.axes[0][0]

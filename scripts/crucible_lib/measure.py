@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from . import child, conformance, environment, project, text
+from . import child, conformance, environment, project, text, verdicts
 from .progress import Progress
 
 LISTING_TIMEOUT_S = 60
@@ -26,6 +26,7 @@ class Run:
     failed: bool = False
     interrupted: bool = False
     elapsed_s: float = 0.0
+    conformance_checked: str | None = None  # when, if not in this run
     load: dict = dataclasses.field(default_factory=dict)
 
 
@@ -55,17 +56,18 @@ def registered_cases(binary, sizes):
 
 
 class Measurement:
-    def __init__(self, plan, build_dir, run_dir, progress=None, journal=None, before=None):
-        """`before`: what a journal gives of a run that is resumed."""
+    def __init__(self, plan, build_dir, run_dir, progress=None, journal=None, before=None, checked=None):
+        """`before`: what a journal gives of a run that is resumed. `checked`: what verdicts.load() gives."""
         self.plan, self.build_dir = plan, build_dir
         self.raw = run_dir / "raw"
         self.raw.mkdir(parents=True, exist_ok=True)
         self.progress = progress or Progress(len(plan.cells) + 1, plan.total_s)
         self.run = Run()
-        self._journal, self._before = journal, before
+        self._journal, self._before, self._checked = journal, before, checked
         if before:
             self.run.lines, self.run.failed = list(before.lines), before.failed
             self.run.conformance = before.conformance or {}
+            self.run.conformance_checked = before.conformance_checked
         self._mechanisms = project.mechanism_names(build_dir)
         self._off = project.switched_off(build_dir)
 
@@ -98,6 +100,10 @@ class Measurement:
 
     def _conformance(self):
         self.progress.begin("conformance of this build", self.plan.conformance_s)
+        if self._checked:
+            tests, self.run.conformance_checked = self._checked
+            self._judge(tests, [])
+            return
         tests, broken = [], []
         suites = conformance.run(self.build_dir, self.raw / "conformance", self.plan.gtest_filter,
                                  self.plan.conformance_s, self.progress.tick)
@@ -114,6 +120,11 @@ class Measurement:
                 tests += found
                 if part.ended.status != 0 and not any(test.verdict == "failed" for test in found):
                     broken.append((binary, f"no test failed, yet: {part.ended.describe()}"))
+        if not broken and self.plan.gtest_filter == "*":
+            verdicts.store(self.build_dir, tests)
+        self._judge(tests, broken)
+
+    def _judge(self, tests, broken):
         self.run.conformance = conformance.judge(tests, conformance.clauses())
         for binary, reason in broken:
             conformance.broken_suite(self.run.conformance, binary, reason)
@@ -121,8 +132,9 @@ class Measurement:
                   for words in conformance.failed_clauses(entry)]
         self.run.failed |= bool(failed)
         if self._journal:
-            self._journal.conformance_done(self.run.conformance, self.run.failed)
-        self.progress.end("failed: " + ", ".join(failed) if failed else "nothing failed")
+            self._journal.conformance_done(self.run.conformance, self.run.failed, self.run.conformance_checked)
+        when = f" when it was run at {self.run.conformance_checked}" if self.run.conformance_checked else ""
+        self.progress.end("failed: " + ", ".join(failed) if failed else f"nothing failed{when}")
 
     def _known_cases(self):
         """The listed cases per binary, asked once with all the sizes of the plan."""

@@ -15,6 +15,7 @@ class Before:
     """What was there when a run was resumed."""
     lines: list
     conformance: dict | None
+    conformance_checked: str | None
     failed: bool
     elapsed_s: float
 
@@ -58,8 +59,8 @@ class Journal:
         fresh.write_text(json.dumps(self.state), encoding="utf-8")
         fresh.replace(self._path)
 
-    def conformance_done(self, conformance, failed):
-        self.state.update(conformance=conformance, failed=failed)
+    def conformance_done(self, conformance, failed, checked):
+        self.state.update(conformance=conformance, failed=failed, conformance_checked=checked)
         self._write()
 
     def part_done(self, elapsed_s):
@@ -113,4 +114,4 @@ class Journal:
         self.state["resumed"].append({"at": results.stamp(results.now()), "measured_before": len(lines),
                                       "elapsed_before_s": round(elapsed, 1)})
         self._write()
-        return Before(lines, self.state["conformance"], self.state["failed"], elapsed)
+        return Before(lines, self.state["conformance"], self.state.get("conformance_checked"), self.state["failed"], elapsed)

@@ -166,6 +166,12 @@ def _block(heads, width, columns):
     return "\n".join("  ".join(cell.ljust(wide) for cell, wide in zip(line, widths)).rstrip() for line in lines)
 
 
+def checked_on(results):
+    """Of the clauses: that, and when, this build was what they were checked on."""
+    before = results["run"].get("conformance_checked")
+    return "checked on the same build as the numbers" + (f", at {before}" if before else "")
+
+
 def machine(results):
     """The one line that goes under every chart and table."""
     env, run = results["environment"], results["run"]
