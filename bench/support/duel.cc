@@ -8,9 +8,9 @@
 namespace crucible::bench {
 namespace {
 
-constexpr double kBlockNs = 800e3;
 constexpr double kShortestWarmUpNs = 20e6;
 constexpr double kLongestWarmUpNs = 100e6;
+constexpr double kLongestWarmUpBlocks = 8;
 constexpr double kSteady = 0.05;
 
 }  // namespace
@@ -39,19 +39,22 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-double warm_up(Side& side) {
+double warm_up(Side& side) { return warm_up(side, side.block_ns(), side.most_operations()); }
+
+double warm_up(Side& side, std::int64_t block_ns, std::uint64_t most_operations) {
   constexpr std::ptrdiff_t kLast = 5;  // one block alone may have been disturbed
+  const double longest = std::max(kLongestWarmUpNs, kLongestWarmUpBlocks * static_cast<double>(block_ns));
   std::uint64_t operations = 1;
   double spent = 0;
   bool steady = false;
   std::vector<double> paces;
-  while (spent < kShortestWarmUpNs || (!steady && spent < kLongestWarmUpNs)) {
+  while (spent < kShortestWarmUpNs || (!steady && spent < longest)) {
     const auto elapsed = static_cast<double>(side.run(operations).elapsed_ns);
     const double pace = elapsed / static_cast<double>(operations);
     steady = !paces.empty() && std::abs(pace - paces.back()) <= kSteady * pace;
     paces.push_back(pace);
     spent += elapsed;
-    if (elapsed < kBlockNs / 2) operations = std::min(operations * 2, Side::kMostOperations);
+    if (elapsed < static_cast<double>(block_ns) / 2) operations = std::min(operations * 2, most_operations);
   }
   paces.erase(paces.begin(), paces.end() - std::min<std::ptrdiff_t>(kLast, std::ssize(paces)));
   return median(std::move(paces));
@@ -81,9 +84,16 @@ Fastest fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidat
 
 Duel::Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::string limit_name)
     : subject_(std::move(subject)), limit_(std::move(limit)), limit_name_(std::move(limit_name)) {
-  const double slower = std::max(warm_up(*subject_), limit_ ? warm_up(*limit_) : 0.0);
-  operations_ =
-      std::clamp(static_cast<std::uint64_t>(kBlockNs / slower), subject_->fewest_operations(), Side::kMostOperations);
+  std::int64_t block_ns = subject_->block_ns();
+  std::uint64_t most = subject_->most_operations();
+  if (limit_) {
+    block_ns = std::max(block_ns, limit_->block_ns());
+    most = std::min(most, limit_->most_operations());
+  }
+  const double slower =
+      std::max(warm_up(*subject_, block_ns, most), limit_ ? warm_up(*limit_, block_ns, most) : 0.0);
+  operations_ = std::clamp(static_cast<std::uint64_t>(static_cast<double>(block_ns) / slower),
+                           subject_->fewest_operations(), most);
 }
 
 std::int64_t Duel::run_pairs(int count, Outcome& outcome) {

@@ -47,8 +47,8 @@ class Duel {
  public:
   static constexpr std::uint64_t kSeed = 20261122;
 
-  /// Warms both sides up and settles the length of the blocks: at most a millisecond of the slower side, but at least
-  /// 20 operations. Without a limit the subject runs alone.
+  /// Warms both sides up and settles the length of the blocks: what either side asks for (Side::block_ns), by the
+  /// slower one's pace, but at least 20 operations. Without a limit the subject runs alone.
   Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::string limit_name = {});
 
   std::uint64_t operations() const noexcept { return operations_; }
@@ -69,6 +69,8 @@ class Duel {
 
 /// Runs `side` until its pace is steady; nanoseconds per operation.
 double warm_up(Side& side);
+/// In blocks of up to so many nanoseconds and operations.
+double warm_up(Side& side, std::int64_t block_ns, std::uint64_t most_operations);
 
 /// The fastest of several ways to do the same: a limit must not be slow for want of a better setting.
 struct Fastest {

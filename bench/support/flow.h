@@ -38,6 +38,7 @@ template <class Flow, std::size_t kBatch = 1>
 class Exchange {
  public:
   static constexpr bool kTimesAll = false;
+  static constexpr std::uint64_t kMostOperations = 1U << 20U;
 
   Exchange(Flow flow, Sides sides, std::size_t bytes)
       : flow_(std::move(flow)),

@@ -8,6 +8,7 @@
 //                                         the parent's, after the block: what fell to each who competes, if any does;
 //                                         throws VerificationError
 //   static constexpr bool kTimesAll       whether every member times its operations, or member 0 alone
+//   static constexpr std::uint64_t kMostOperations   if there is one: in a block in which none is timed
 //   void end()                            if there is one: a member's, after its last block
 #pragma once
 
@@ -24,6 +25,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -61,6 +63,7 @@ class Gang : public Side {
         helpers_(std::move(helpers)),
         fairness_(std::move(fairness)),
         fewest_(fewest),
+        is_crowded_(members + helpers_.size() > (cpus ? 2 : std::max(1U, std::thread::hardware_concurrency()))),
         start_(make_inherited<Start>(1, [](Start* at) { new (at) Start; })),
         slots_(make_inherited<Slot>(members, [](Slot* at) { new (at) Slot; })),
         latencies_(make_inherited<std::int64_t>((Play::kTimesAll ? members : 1) * kMostOperations,
@@ -82,9 +85,18 @@ class Gang : public Side {
     }
   }
   std::uint64_t fewest_operations() const override { return fewest_; }
+  std::uint64_t most_operations() const override {
+    if constexpr (requires { Play::kMostOperations; }) return Play::kMostOperations;
+    return kMostOperations;
+  }
+  std::int64_t block_ns() const override { return is_crowded_ ? kCrowdedBlockNs : kBlockNs; }
   nlohmann::json fairness() const override { return fairness_; }
 
  private:
+  /// Of more processes than CPUs: several of the scheduler's time slices, some 3 ms each. In a block of one most of
+  /// them would not have their turn, and who has it first would decide the figure.
+  static constexpr std::int64_t kCrowdedBlockNs = 20'000'000;
+
   Block run_block(std::uint64_t operations) {
     const Usage helped = usage_of(helpers_);
     for (const auto& member : members_) member->order(operations);
@@ -176,6 +188,7 @@ class Gang : public Side {
   std::vector<pid_t> helpers_;
   nlohmann::json fairness_;
   std::uint64_t fewest_;
+  bool is_crowded_;
   std::shared_ptr<Start[]> start_;
   std::shared_ptr<Slot[]> slots_;
   std::shared_ptr<std::int64_t[]> latencies_;

@@ -123,6 +123,8 @@ class StoppedBetween final : public Side {
     return block;
   }
   std::uint64_t fewest_operations() const override { return side_->fewest_operations(); }
+  std::uint64_t most_operations() const override { return side_->most_operations(); }
+  std::int64_t block_ns() const override { return side_->block_ns(); }
   nlohmann::json fairness() const override { return side_->fairness(); }
 
  private:

@@ -32,17 +32,21 @@ struct Block {
 class Side {
  public:
   static constexpr std::uint64_t kMostOperations = 1U << 16U;
+  static constexpr std::int64_t kBlockNs = 800'000;
 
   Side() = default;
   Side(const Side&) = delete;
   Side& operator=(const Side&) = delete;
   virtual ~Side() = default;
 
-  /// Times `operations` (1 to kMostOperations) after one that is not timed. Throws VerificationError when bytes are
+  /// Times `operations` (1 to most_operations()) after one that is not timed. Throws VerificationError when bytes are
   /// wrong.
   virtual Block run(std::uint64_t operations) = 0;
   /// In a block of any length; of several clients each does so many.
   virtual std::uint64_t fewest_operations() const { return 20; }
+  virtual std::uint64_t most_operations() const { return kMostOperations; }
+  /// How long a block should be.
+  virtual std::int64_t block_ns() const { return kBlockNs; }
   /// What a reader must know to judge whether the comparison is fair: buffers read back, copies, settings.
   virtual nlohmann::json fairness() const = 0;
 };

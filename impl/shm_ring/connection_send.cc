@@ -106,6 +106,12 @@ Status ShmRingConnection::await_room(std::uint64_t stride, std::uint64_t& place,
     return out.find(stride, place) || is_deaf();
   });
   if (status == Status::kEof || (status == Status::kOk && is_deaf())) return Status::kBrokenPipe;
+  if (status == Status::kOk && !deadline.is_immediate()) {
+    const auto head = [&] { return out.control().head.load(std::memory_order_relaxed); };
+    shm_ring::fall_back(head, [&] {
+      return static_cast<std::int64_t>(head() - out.control().wanted.load(std::memory_order_relaxed)) >= 0;
+    });
+  }
   return status;
 }
 

@@ -106,7 +106,12 @@ Status ShmRingQueue::enter_tail(Deadline deadline) {
 }
 
 Status ShmRingQueue::await_room(Word record, Deadline deadline) {
-  return putting_.until(header_.putters, deadline, closed_, [&] { return ring_.seems_to_have_room(record); });
+  const Status status =
+      putting_.until(header_.putters, deadline, closed_, [&] { return ring_.seems_to_have_room(record); });
+  if (status == Status::kOk && !deadline.is_immediate()) {
+    shm_ring::fall_back([this] { return ring_.head().raw(); }, [this] { return ring_.is_roomy(); });
+  }
+  return status;
 }
 
 Status ShmRingQueue::put_slowly(ByteView message, Deadline deadline) {

@@ -19,6 +19,22 @@ namespace crucible::shm_ring {
 /// Wakes all who sleep on `word`; how many there were.
 int wake(std::atomic<std::uint32_t>& word) noexcept;
 
+/// Behind a producer's wait for room: as long as more of it comes it waits for `enough()`. A producer that takes every
+/// place as soon as it is free works right behind the consumer, on lines that the consumer has just read and around
+/// those that it reads next, so that each message waits for lines to go back and forth.
+template <class Head, class Enough>
+void fall_back(Head head, Enough enough) noexcept {
+  constexpr int kPause = 64;     // about 1 us
+  constexpr int kMostSteps = 64;
+  auto before = head();
+  for (int step = 0; step < kMostSteps && !enough(); ++step) {
+    for (int i = 0; i < kPause; ++i) relax();
+    const auto now = head();
+    if (now == before) return;
+    before = now;
+  }
+}
+
 /// Whether the peer is there. The socket knows, by a system call; so one asks it when there is a reason to.
 class Watch {
  public:
