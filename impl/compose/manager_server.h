@@ -64,6 +64,7 @@ class ManagerServer {
 
   void look_around();
   bool look_once();
+  void let_others_run();
   void notice_deaths(const ServerSession& asking);
   void welcome_newcomers();
   void hear(ServerSession& session);

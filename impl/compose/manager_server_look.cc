@@ -1,6 +1,7 @@
 // How the server looks for requests without system calls.
 #include <sched.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "compose/manager_server.h"
@@ -17,6 +18,8 @@ constexpr int kGlances = 128;
 constexpr unsigned kFindsPerClock = 8;  // the clock is read after so many requests: it takes as long as a glance
 constexpr unsigned kMostVainLooks = 3;
 constexpr unsigned kTryAgain = 64;  // rounds, after so many vain looks
+constexpr int kFewGlances = 16;
+constexpr unsigned kMostFindsPerTurn = 4096;
 
 }  // namespace
 
@@ -41,10 +44,11 @@ void ManagerServer::look_around() {
   std::int64_t heard = start;
   bool paid = false;
   unsigned finds = 0;
+  unsigned finds_since_turn = 0;
   looks_.is_looking = true;
   for (bool ends = false; !ends;) {
     bool found = look_once();
-    for (int glance = 1; !found && !looks_.yields_first && glance < kGlances; ++glance) {
+    for (int glance = 1, most = looks_.yields_first ? kFewGlances : kGlances; !found && glance < most; ++glance) {
       relax();
       found = look_once();
     }
@@ -54,6 +58,10 @@ void ManagerServer::look_around() {
       const bool others_ran = Deadline::now_ns() - before > kYieldNs;
       found = look_once();
       looks_.yields_first = found && others_ran;
+    }
+    if (found && ++finds_since_turn >= looks_.finds_per_turn) {
+      finds_since_turn = 0;
+      let_others_run();
     }
     if (found) {
       paid = true;
@@ -75,9 +83,26 @@ bool ManagerServer::look_once() {
     ServerSession& session = *looks_.talkers[i];
     if (session.is_dropped || session.is_paused || !session.connection->has_news()) continue;
     hear(session);
+    session.had_turn = true;
     found = true;
   }
   return found;
+}
+
+// A client on this CPU cannot ask while the server looks, and those on others would keep it looking for ever.
+void ManagerServer::let_others_run() {
+  const auto lacks_turn = [](const ServerSession* session) {
+    return !session->had_turn && !session->is_dropped && !session->is_paused;
+  };
+  if (std::ranges::any_of(looks_.talkers, lacks_turn)) {
+    ::sched_yield();
+    const bool paid = std::ranges::any_of(looks_.talkers, [&](const ServerSession* session) {
+      return lacks_turn(session) && session->connection->has_news();
+    });
+    looks_.finds_per_turn =
+        paid ? static_cast<unsigned>(looks_.talkers.size()) : std::min(2 * looks_.finds_per_turn, kMostFindsPerTurn);
+  }
+  for (ServerSession* const session : looks_.talkers) session->had_turn = false;
 }
 
 // Who asks after a death must not be answered before it is noticed.

@@ -40,6 +40,7 @@ class ServerSession {
   bool is_paused = false;  // it does not read its answers
   bool is_talker = false;  // stands among ServerLooks::talkers
   bool was_heard = false;  // since the last look around began
+  bool had_turn = false;   // was heard since the server last gave its CPU away for the others
 
   bool is_coming = false;  // a request, in parts
   std::uint32_t coming_id = 0;

@@ -24,7 +24,7 @@ int wake(std::atomic<std::uint32_t>& word) noexcept;
 /// those that it reads next, so that each message waits for lines to go back and forth.
 template <class Head, class Enough>
 void fall_back(Head head, Enough enough) noexcept {
-  constexpr int kPause = 64;     // about 1 us
+  constexpr int kPause = 64;  // about 1 us
   constexpr int kMostSteps = 64;
   auto before = head();
   for (int step = 0; step < kMostSteps && !enough(); ++step) {
@@ -64,8 +64,13 @@ class Patience {
   void paid() noexcept { misses_ = 0; }
   void was_in_vain() noexcept { ++misses_; }
 
+  /// Whether to look again and again before the CPU is given to others, by the same rule: where there are none it pays.
+  bool glances() const noexcept { return vain_glances_ < 2 || vain_glances_ % 16 == 0; }
+  void glanced(bool paid) noexcept { vain_glances_ = paid ? 0 : vain_glances_ + 1; }
+
  private:
   std::uint32_t misses_ = 0;
+  std::uint32_t vain_glances_ = 0;
 };
 
 /// One wait of an end, on its `word`, for what its peer does.
@@ -94,13 +99,16 @@ class Waiting {
   /// How many looks the next wait is worth before it comes here, by what this one found out.
   int glances() const noexcept {
     if (shares_cpu_ || strategy_ == WaitStrategy::kBlock) return 1;
-    return strategy_ == WaitStrategy::kSpin || patience_.looks() ? kGlances : kFewGlances;
+    if (strategy_ == WaitStrategy::kSpin) return kGlances;
+    return patience_.looks() && patience_.glances() ? kGlances : kFewGlances;
   }
 
  private:
-  static constexpr int kGlances = 128;                              // about as long as two system calls
-  static constexpr int kFewGlances = 16;                            // while sleeping is what pays
-  static constexpr std::chrono::microseconds kLook{50};             // what waking a process on another CPU may take
+  static constexpr int kGlances = 128;             // about as long as two system calls
+  static constexpr int kFewGlances = 16;           // while sleeping is what pays
+  static constexpr std::int64_t kLookNs = 50'000;  // what waking a process on another CPU may take
+  static constexpr std::int64_t kAloneNs = 1000;   // a yield for which nobody else runs takes less
+  static constexpr std::int64_t kHogNs = 500'000;
   static constexpr std::chrono::milliseconds kBetweenQuestions{2};  // system calls that look whether anything ended
   // A death during a nap is seen after it, and so is a wake-up that died with the one who owed it. None is shorter than
   // the kernel's tick: a time-out that comes before it reprograms the hardware's timer, which cost 3 us of a round
@@ -131,12 +139,29 @@ class Waiting {
     return false;
   }
 
+  // What passes while others have this CPU is not counted: they, too, may be on the way to an answer. To who keeps it
+  // for long it is not given again: asleep, one gets it back as soon as there is a reason.
   template <class Ready>
   bool look(Deadline deadline, Ready& ready) {
-    const Deadline enough = Deadline::after(kLook);
-    while (!gate_.closed() && !enough.has_passed() && !deadline.has_passed()) {
-      if (shares_cpu_) yield();
-      if (glance(ready)) return true;
+    bool glances = !shares_cpu_ && patience_.glances();
+    std::int64_t own_ns = 0;
+    for (std::int64_t begin = Deadline::now_ns(); !gate_.closed() && own_ns < kLookNs && !deadline.has_passed();) {
+      if (glances && glance(ready)) {
+        patience_.glanced(true);
+        return true;
+      }
+      const std::int64_t before = Deadline::now_ns();
+      yield();
+      const std::int64_t after = Deadline::now_ns();
+      const bool others_ran = after - before > kAloneNs;
+      if (!shares_cpu_) {
+        patience_.glanced(!others_ran);
+        glances = patience_.glances();
+      }
+      if (ready()) return true;
+      if (after - before > kHogNs) return false;
+      own_ns += (others_ran ? before : after) - begin;
+      begin = after;
     }
     return false;
   }
