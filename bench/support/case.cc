@@ -147,7 +147,8 @@ Json record(const Case& cell, const Duel& duel, const Cpus& cpus, const Outcome&
                     {"subject_ns", outcome.subject.of(quantity)}};
   line["fairness"] = {{"messages_per_operation", cell.messages_per_operation}, {"subject", duel.subject().fairness()}};
   if (duel.limit() != nullptr) {
-    line["limit_metrics"] = metrics(cell, outcome.limit, outcome.operations);
+    line["limit_metrics"] = metrics(cell, outcome.limit, outcome.limit_operations);
+    line["blocks"]["limit_operations"] = outcome.limit_operations;
     add_spectrum(line, "limit_spectrum", outcome.limit.latencies);
     // Of nothing at all there is no ratio.
     line["blocks"][cell.measure == Measure::kIdle ? "limit_cpu_ns" : "limit_ns"] = outcome.limit.of(quantity);

@@ -42,9 +42,9 @@ def run(program, options, cpus=None):
                 json.loads(report.read_text(encoding="utf-8"))["benchmarks"])
 
 
-def check_metrics(record, metrics):
+def check_metrics(record, metrics, operations):
     blocks = record["blocks"]
-    samples = blocks["operations"] * len(blocks["subject_ns"]) * blocks["samples_per_operation"]
+    samples = operations * len(blocks["subject_ns"]) * blocks["samples_per_operation"]
     assert metrics["samples"] == samples
     assert record["workload"] == "idle" or COSTS <= metrics.keys(), f"costs are missing in {metrics}"
     assert ("cpu_percent" in metrics) == (blocks["quantity"] == "cpu")
@@ -81,7 +81,7 @@ def check_pairs(record):
     assert len(limit_ns) == len(blocks["order"]) == len(blocks["subject_ns"])
     assert record["workload"] == "idle" or min(limit_ns) > 0
     assert set(blocks["order"]) == {0, 1}, "the order of the blocks is not random"
-    check_metrics(record, record["limit_metrics"])
+    check_metrics(record, record["limit_metrics"], blocks["limit_operations"])
     check_spectrum(record.get("limit_spectrum"), record["limit_metrics"])
     assert record["fairness"]["limit"]
 
@@ -94,7 +94,7 @@ def check_record(record):
     blocks = record["blocks"]
     assert len(blocks["subject_ns"]) >= FEWEST_BLOCKS
     assert record["workload"] == "idle" or min(blocks["subject_ns"]) > 0
-    check_metrics(record, record["metrics"])
+    check_metrics(record, record["metrics"], blocks["operations"])
     check_spectrum(record.get("spectrum"), record["metrics"])
     assert record["fairness"]["subject"]
     if "limit" in record:

@@ -11,6 +11,7 @@ namespace {
 constexpr double kShortestWarmUpNs = 20e6;
 constexpr double kLongestWarmUpNs = 100e6;
 constexpr double kLongestWarmUpBlocks = 8;
+constexpr double kAlike = 2;  // paces up to so many times apart
 constexpr double kSteady = 0.05;
 
 }  // namespace
@@ -26,8 +27,9 @@ void Tally::add(const Block& block) {
 
 double Outcome::median_ratio(Quantity quantity) const {
   std::vector<double> ratios;
+  const double scale = static_cast<double>(limit_operations) / static_cast<double>(operations);
   for (std::size_t i = 0; i < limit.block_ns.size(); ++i) {
-    ratios.push_back(static_cast<double>(subject.of(quantity)[i]) / static_cast<double>(limit.of(quantity)[i]));
+    ratios.push_back(scale * static_cast<double>(subject.of(quantity)[i]) / static_cast<double>(limit.of(quantity)[i]));
   }
   return median(std::move(ratios));
 }
@@ -39,9 +41,9 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-double warm_up(Side& side) { return warm_up(side, side.block_ns(), side.most_operations()); }
+double warm_up(Side& side) { return warm_up(side, side.block_ns()); }
 
-double warm_up(Side& side, std::int64_t block_ns, std::uint64_t most_operations) {
+double warm_up(Side& side, std::int64_t block_ns) {
   constexpr std::ptrdiff_t kLast = 5;  // one block alone may have been disturbed
   const double longest = std::max(kLongestWarmUpNs, kLongestWarmUpBlocks * static_cast<double>(block_ns));
   std::uint64_t operations = 1;
@@ -54,7 +56,7 @@ double warm_up(Side& side, std::int64_t block_ns, std::uint64_t most_operations)
     steady = !paces.empty() && std::abs(pace - paces.back()) <= kSteady * pace;
     paces.push_back(pace);
     spent += elapsed;
-    if (elapsed < static_cast<double>(block_ns) / 2) operations = std::min(operations * 2, most_operations);
+    if (elapsed < static_cast<double>(block_ns) / 2) operations = std::min(operations * 2, side.most_operations());
   }
   paces.erase(paces.begin(), paces.end() - std::min<std::ptrdiff_t>(kLast, std::ssize(paces)));
   return median(std::move(paces));
@@ -84,27 +86,30 @@ Fastest fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidat
 
 Duel::Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::string limit_name)
     : subject_(std::move(subject)), limit_(std::move(limit)), limit_name_(std::move(limit_name)) {
-  std::int64_t block_ns = subject_->block_ns();
-  std::uint64_t most = subject_->most_operations();
-  if (limit_) {
-    block_ns = std::max(block_ns, limit_->block_ns());
-    most = std::min(most, limit_->most_operations());
-  }
-  const double slower =
-      std::max(warm_up(*subject_, block_ns, most), limit_ ? warm_up(*limit_, block_ns, most) : 0.0);
-  operations_ = std::clamp(static_cast<std::uint64_t>(static_cast<double>(block_ns) / slower),
-                           subject_->fewest_operations(), most);
+  const std::int64_t block_ns = std::max(subject_->block_ns(), limit_ ? limit_->block_ns() : 0);
+  const auto fitting = [&](const Side& side, double pace_ns) {
+    return std::clamp(static_cast<std::uint64_t>(static_cast<double>(block_ns) / pace_ns),
+                      subject_->fewest_operations(), side.most_operations());
+  };
+  const double pace = warm_up(*subject_, block_ns);
+  operations_ = fitting(*subject_, pace);
+  if (!limit_) return;
+  const double limit_pace = warm_up(*limit_, block_ns);
+  limit_operations_ = fitting(*limit_, limit_pace);
+  if (std::max(pace, limit_pace) > kAlike * std::min(pace, limit_pace)) return;
+  operations_ = limit_operations_ = std::min(operations_, limit_operations_);
 }
 
 std::int64_t Duel::run_pairs(int count, Outcome& outcome) {
   outcome.operations = operations_;
+  outcome.limit_operations = limit_operations_;
   std::int64_t subject_ns = 0;
   for (int i = 0; i < count; ++i) {
     const int limit_first = static_cast<int>(random_() & 1U);
     if (limit_) outcome.order.push_back(limit_first);
-    if (limit_ && limit_first == 1) outcome.limit.add(limit_->run(operations_));
+    if (limit_ && limit_first == 1) outcome.limit.add(limit_->run(limit_operations_));
     outcome.subject.add(subject_->run(operations_));
-    if (limit_ && limit_first == 0) outcome.limit.add(limit_->run(operations_));
+    if (limit_ && limit_first == 0) outcome.limit.add(limit_->run(limit_operations_));
     subject_ns += outcome.subject.block_ns.back();
   }
   return subject_ns;

@@ -34,12 +34,13 @@ struct Tally {
 };
 
 struct Outcome {
-  std::uint64_t operations = 0;  ///< in each block
+  std::uint64_t operations = 0;        ///< in each block of the subject's
+  std::uint64_t limit_operations = 0;  ///< in each of the limit's
   Tally subject, limit;
   std::vector<int> order;  ///< per pair: 0 if the subject's block came first, 1 if the limit's did; empty without limit
 
   std::uint64_t total_operations() const noexcept { return operations * subject.block_ns.size(); }
-  /// Median over the pairs of what the subject's block took / what the limit's took.
+  /// Median over the pairs of what an operation took in the subject's block / in the limit's.
   double median_ratio(Quantity quantity = Quantity::kTime) const;
 };
 
@@ -47,11 +48,13 @@ class Duel {
  public:
   static constexpr std::uint64_t kSeed = 20261122;
 
-  /// Warms both sides up and settles the length of the blocks: what either side asks for (Side::block_ns), by the
-  /// slower one's pace, but at least 20 operations. Without a limit the subject runs alone.
+  /// Warms both sides up and settles the length of the blocks: what either side asks for (Side::block_ns), but at least
+  /// 20 operations. Two of about the same pace do the same in a block, by the slower one's; of others each does what it
+  /// can in that time. Without a limit the subject runs alone.
   Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::string limit_name = {});
 
   std::uint64_t operations() const noexcept { return operations_; }
+  std::uint64_t limit_operations() const noexcept { return limit_operations_; }
   const Side& subject() const noexcept { return *subject_; }
   const Side* limit() const noexcept { return limit_.get(); }
   /// Where the limit was chosen among several; empty: it is the case's.
@@ -64,13 +67,14 @@ class Duel {
   std::unique_ptr<Side> limit_;
   std::string limit_name_;
   std::uint64_t operations_;
+  std::uint64_t limit_operations_ = 0;
   std::mt19937_64 random_{kSeed};
 };
 
 /// Runs `side` until its pace is steady; nanoseconds per operation.
 double warm_up(Side& side);
-/// In blocks of up to so many nanoseconds and operations.
-double warm_up(Side& side, std::int64_t block_ns, std::uint64_t most_operations);
+/// In blocks of up to so many nanoseconds.
+double warm_up(Side& side, std::int64_t block_ns);
 
 /// The fastest of several ways to do the same: a limit must not be slow for want of a better setting.
 struct Fastest {

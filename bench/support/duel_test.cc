@@ -74,7 +74,39 @@ TEST(Duel, BlocksLastATenthToOneMillisecondOrTwentyOperations) {
     EXPECT_LE(block_ns, 1'000'000) << pace;
   }
   EXPECT_EQ(scripted_duel(1'000'000, 1'000'000, diary).operations(), 20U);
-  EXPECT_EQ(scripted_duel(10, 1'000'000, diary).operations(), 20U);
+}
+
+TEST(Duel, SidesOfAboutTheSamePaceDoTheSameInABlockAndOthersWhatTheyCan) {
+  std::string diary;
+  const Duel alike = scripted_duel(3000, 2000, diary);
+  EXPECT_EQ(alike.operations(), alike.limit_operations());
+  Duel apart = scripted_duel(100, 400'000, diary);
+  EXPECT_EQ(apart.operations(), 8000U);
+  EXPECT_EQ(apart.limit_operations(), 20U);
+  Outcome outcome;
+  apart.run_pairs(20, outcome);
+  EXPECT_EQ(outcome.subject.block_ns[0], 800'000);
+  EXPECT_EQ(outcome.limit.block_ns[0], 8'000'000);
+  EXPECT_DOUBLE_EQ(outcome.median_ratio(), 100 / 400e3);
+}
+
+/// Wants longer blocks and may do more in one.
+class Crowded final : public Side {
+ public:
+  Block run(std::uint64_t operations) override {
+    return {.elapsed_ns = 100 * static_cast<std::int64_t>(operations), .usage = {}, .latencies = {}};
+  }
+  std::uint64_t most_operations() const override { return 150'000; }
+  std::int64_t block_ns() const override { return 20'000'000; }
+  nlohmann::json fairness() const override { return {}; }
+};
+
+TEST(Duel, ASideMayAskForLongerBlocks) {
+  std::string diary;
+  const Duel duel(std::make_unique<Crowded>(), std::make_unique<Scripted>(4000, 'l', diary));
+  EXPECT_EQ(duel.operations(), 150'000U);
+  EXPECT_EQ(duel.limit_operations(), 5'000U);
+  EXPECT_EQ(Duel(std::make_unique<Scripted>(4000, 's', diary), std::make_unique<Crowded>()).operations(), 5'000U);
 }
 
 TEST(Duel, TheFastestSettingBecomesTheLimit) {
@@ -114,7 +146,8 @@ TEST(Record, HoldsWhatTheRatioIsRecomputedFrom) {
   const Json line = record(cell, duel, std::nullopt, outcome);
   EXPECT_EQ(line["case"], "pipe/round_trip/scripted/64/free/kernel/direct/native");
   EXPECT_EQ(line["blocks"]["subject_ns"].size(), 20U);
-  EXPECT_EQ(line["blocks"]["limit_ns"][0], 2000 * duel.operations());
+  EXPECT_EQ(line["blocks"]["limit_ns"][0], 2000 * duel.limit_operations());
+  EXPECT_EQ(line["blocks"]["limit_operations"], duel.limit_operations());
   EXPECT_NEAR(line["metrics"]["latency_p50_ns"].get<double>(), 3000, 30);
   EXPECT_DOUBLE_EQ(line["metrics"]["cpu_s_per_million"].get<double>(),
                    20 * 7.0 / (2.0 * static_cast<double>(outcome.total_operations())));

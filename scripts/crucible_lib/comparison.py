@@ -32,12 +32,9 @@ def _values(line, metric, workload):
     blocks = (line or {}).get("blocks", {})
     if not blocks.get("subject_ns") or metric == "ratio_to_limit" and not blocks.get("limit_ns"):
         return None
-    subject = numpy.asarray(blocks["subject_ns"], dtype=float)
     if metric == "ns_per_operation":
-        return subject / blocks["operations"]
-    limit = numpy.asarray(blocks["limit_ns"], dtype=float)
-    share = (subject, limit) if ratios.lower_is_better(workload) else (limit, subject)
-    return share[0] / share[1] if share[1].all() else None
+        return numpy.asarray(blocks["subject_ns"], dtype=float) / blocks["operations"]
+    return ratios.paired(blocks, workload)
 
 
 def _change(records, lines, metric):

@@ -46,13 +46,28 @@ def share_interval(blocks, share):
     return entry
 
 
-def ratio_to_limit(blocks, workload):
-    """Subject over limit in time (or CPU time) per operation, or, for a stream, the share of the limit's rate that is
-    reached; None where a limit took nothing at all, as the CPU of one that only waits."""
+def operations(blocks, side):
+    """In each block of one side, 'subject' or 'limit'. Where nothing else is said both did the same."""
+    return blocks.get(side + "_operations", blocks["operations"])
+
+
+def paired(blocks, workload):
+    """As ratio_to_limit, of each pair of blocks."""
     subject, limit = (numpy.asarray(blocks[key], dtype=float) for key in ("subject_ns", "limit_ns"))
     if not limit.all() or not (lower_is_better(workload) or subject.all()):
         return None
-    entry = median_with_interval(subject / limit if lower_is_better(workload) else limit / subject)
+    scale = operations(blocks, "limit") / operations(blocks, "subject")
+    return subject / limit * scale if lower_is_better(workload) else limit / subject / scale
+
+
+def ratio_to_limit(blocks, workload):
+    """Subject over limit in time (or CPU time) per operation, or, for a stream, the share of the limit's rate that is
+    reached; None where a limit took nothing at all, as the CPU of one that only waits."""
+    ratios = paired(blocks, workload)
+    if ratios is None:
+        return None
+    entry = median_with_interval(ratios)
+    limit = numpy.asarray(blocks["limit_ns"], dtype=float)
     usual = numpy.median(limit)
     entry["drifted"] = int(numpy.count_nonzero(numpy.abs(limit - usual) > DRIFT * usual))
     return entry
@@ -60,4 +75,4 @@ def ratio_to_limit(blocks, workload):
 
 def ns_per_operation(blocks, side):
     """Median over the blocks of the time per operation of one side, 'subject' or 'limit'."""
-    return median_with_interval(numpy.asarray(blocks[side + "_ns"], dtype=float) / blocks["operations"])
+    return median_with_interval(numpy.asarray(blocks[side + "_ns"], dtype=float) / operations(blocks, side))

@@ -25,6 +25,13 @@ class Ratios(unittest.TestCase):
         blocks = {"operations": 1, "subject_ns": [10, 2000, 30] * 10, "limit_ns": [10, 1000, 10] * 10}
         self.assertEqual(ratios.ratio_to_limit(blocks, "round_trip")["median"], 2.0)
 
+    def test_sides_that_did_different_numbers_of_operations_are_compared_by_operation(self):
+        blocks = {"operations": 100, "limit_operations": 10, "subject_ns": [200.0] * 20, "limit_ns": [100.0] * 20}
+        self.assertEqual(ratios.ratio_to_limit(blocks, "round_trip")["median"], 0.2)
+        self.assertEqual(ratios.ratio_to_limit(blocks, "one_way")["median"], 5.0)
+        self.assertEqual(ratios.ns_per_operation(blocks, "subject")["median"], 2.0)
+        self.assertEqual(ratios.ns_per_operation(blocks, "limit")["median"], 10.0)
+
     def test_the_interval_holds_the_median_and_repeats_exactly(self):
         blocks = line()["blocks"]
         entry = ratios.ratio_to_limit(blocks, "round_trip")
