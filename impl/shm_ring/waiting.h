@@ -109,6 +109,7 @@ class Waiting {
   static constexpr std::int64_t kLookNs = 50'000;  // what waking a process on another CPU may take
   static constexpr std::int64_t kAloneNs = 1000;   // a yield for which nobody else runs takes less
   static constexpr std::int64_t kHogNs = 500'000;
+  static constexpr std::int64_t kLongestLookNs = 2'000'000;
   static constexpr std::chrono::milliseconds kBetweenQuestions{2};  // system calls that look whether anything ended
   // A death during a nap is seen after it, and so is a wake-up that died with the one who owed it. None is shorter than
   // the kernel's tick: a time-out that comes before it reprograms the hardware's timer, which cost 3 us of a round
@@ -145,7 +146,8 @@ class Waiting {
   bool look(Deadline deadline, Ready& ready) {
     bool glances = !shares_cpu_ && patience_.glances();
     std::int64_t own_ns = 0;
-    for (std::int64_t begin = Deadline::now_ns(); !gate_.closed() && own_ns < kLookNs && !deadline.has_passed();) {
+    const std::int64_t start = Deadline::now_ns();
+    for (std::int64_t begin = start; !gate_.closed() && !deadline.has_passed();) {
       if (glances && glance(ready)) {
         patience_.glanced(true);
         return true;
@@ -159,9 +161,9 @@ class Waiting {
         glances = patience_.glances();
       }
       if (ready()) return true;
-      if (after - before > kHogNs) return false;
       own_ns += (others_ran ? before : after) - begin;
       begin = after;
+      if (own_ns > kLookNs || after - before > kHogNs || after - start > kLongestLookNs) return false;
     }
     return false;
   }
