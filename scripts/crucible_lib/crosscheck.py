@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from . import project, ratios, text
+from . import project, text
 
 WITHIN = 0.10
 PAIRS = 20  # the fewest that give an interval
@@ -114,7 +114,7 @@ CHECKS = [
 
 def mean_ns(blocks, side):
     """Of all operations: the tools print means, so a median of ours would be compared with something else."""
-    return sum(blocks[side + "_ns"]) / (len(blocks[side + "_ns"]) * ratios.operations(blocks, side))
+    return sum(blocks[side + "_ns"]) / (len(blocks[side + "_ns"]) * blocks.get(side + "_operations", blocks["operations"]))
 
 
 def _ours(build_dir, check, cpu):
