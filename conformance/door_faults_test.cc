@@ -1,6 +1,7 @@
 // Clauses A19 and A21 to A24: deaths on either side of a door, exhausted descriptors, what a thousand connections
 // leave, and the upper bounds, which run by themselves.
 #include <gtest/gtest.h>
+#include <sodium.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -244,6 +245,28 @@ TEST_P(DoorFaults, A22_AThousandListenersLeaveNothingBehind) {
   EXPECT_EQ(Resources::now().descriptors, before.descriptors);
   // The kernel lists a thread that was joined for a moment longer; one that is left stands until the watchdog comes.
   while (Resources::now().threads != before.threads) std::this_thread::yield();
+}
+
+TEST_P(DoorFaults, A29_AForkInTheMiddleOfAHandshakeCanUseDoors) {
+  // A handshake's use of libsodium is but an instant of it. In the middle of that alone no child could use libzmq,
+  // which initialises it anew in every process.
+  const bool whole = mechanism().name.starts_with("zeromq");
+  std::atomic<bool> stop = false;
+  std::thread busy([&] {
+    while (!stop) {
+      if (whole) {
+        expect_serves(*listen(keyed("busy")), mechanism(), keyed("busy"));
+      } else {
+        EXPECT_GE(sodium_init(), 0);
+      }
+    }
+  });
+  for (int i = 0; i < 50; ++i) {
+    Peer child([] { expect_serves(*listen(keyed("forked")), mechanism(), keyed("forked")); });
+    child.join();
+  }
+  stop = true;
+  busy.join();
 }
 
 class DoorTiming : public DoorTest {};

@@ -18,6 +18,7 @@
 
 #include "api/status.h"
 #include "core/door_socket.h"
+#include "core/random.h"
 
 namespace crucible {
 namespace {
@@ -51,8 +52,7 @@ void start_listening(const Fd& socket) {
 
 std::string random_name() {
   std::array<unsigned char, 16> random;
-  if (sodium_init() < 0) throw Error("libsodium cannot be initialised");
-  randombytes_buf(random.data(), random.size());
+  fill_randomly(random);
   std::array<char, 2 * random.size() + 1> text;
   sodium_bin2hex(text.data(), text.size(), random.data(), random.size());
   return std::string("crucible-") + text.data();

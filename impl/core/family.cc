@@ -3,7 +3,6 @@
 #include <cxxabi.h>
 #include <linux/close_range.h>
 #include <pthread.h>
-#include <sodium.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include <thread>
 
 #include "core/fork_registry.h"
+#include "core/random.h"
 
 namespace crucible {
 namespace {
@@ -47,9 +47,8 @@ void after_fork_in_child() {
 
 Family::Family() {
   self.name = "MainProcess";
-  if (sodium_init() < 0) throw Error("libsodium cannot be initialised");
   self.authkey.resize(kAuthkeyBytes);
-  randombytes_buf(self.authkey.data(), self.authkey.size());
+  fill_randomly({reinterpret_cast<unsigned char*>(self.authkey.data()), self.authkey.size()});
 }
 
 Family& Family::get() {

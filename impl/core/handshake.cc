@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/random.h"
 #include "core/wait.h"
 
 namespace crucible {
@@ -27,8 +28,7 @@ Hello make_hello(const Terms& terms) {
                  .mechanism = {},
                  .challenge = {}};
   terms.mechanism.copy(hello.mechanism.data(), hello.mechanism.size());
-  if (sodium_init() < 0) throw Error("libsodium cannot be initialised");
-  randombytes_buf(hello.challenge.data(), hello.challenge.size());
+  fill_randomly(hello.challenge);
   return hello;
 }
 
