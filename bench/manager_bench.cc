@@ -171,11 +171,11 @@ Case own(std::string workload, std::size_t clients, const Spot& spot, std::strin
 using Build = std::function<std::unique_ptr<Side>(const Cpus& cpus)>;
 
 std::function<std::unique_ptr<Duel>(const Cpus&)> duel(std::size_t bytes, std::uint64_t entries, Build subject,
-                                                       Build limit) {
+                                                       Build limit, Pairing pairing = Pairing::kSameWork) {
   return [=](const Cpus& cpus) {
     check_size(bytes, entries);
     auto side = subject(cpus);
-    return std::make_unique<Duel>(std::move(side), limit ? limit(cpus) : nullptr);
+    return std::make_unique<Duel>(std::move(side), limit ? limit(cpus) : nullptr, std::string(), pairing);
   };
 }
 std::function<std::unique_ptr<Duel>(const Cpus&)> against_round_trip(const Spot& spot, Build subject) {
@@ -256,7 +256,7 @@ Case versus(const Spot& spot, std::string_view name, Peer peer, const Work& work
   Case cell = own("versus_" + std::string(name) + '_' + name_of(work), work.clients, spot, name);
   cell.make = duel(
       spot.bytes, work.entries, [=](const Cpus& cpus) { return dict_side(spot, work, cpus); },
-      [=](const Cpus& cpus) { return peer(work, spot.bytes, cpus); });
+      [=](const Cpus& cpus) { return peer(work, spot.bytes, cpus); }, Pairing::kSameTime);
   return cell;
 }
 

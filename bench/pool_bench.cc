@@ -128,7 +128,8 @@ Case versus(const Rival& rival, const Spot& spot) {
                              .object = rival.object,
                              .first = kWorkers,
                              .second = static_cast<std::size_t>(rival.chunk.value_or(0))};
-    return make_duel(mapping(spot, kWorkers, rival.chunk, cpus), std::make_unique<PythonSide>(task, cpus));
+    return std::make_unique<Duel>(mapping(spot, kWorkers, rival.chunk, cpus), std::make_unique<PythonSide>(task, cpus),
+                                  std::string(), Pairing::kSameTime);
   };
   return cell;
 }

@@ -292,7 +292,9 @@ Case versus(const Peer& peer, const Spot& spot) {
   cell.limit = peer.name;
   cell.make = [spot, make = peer.make](const Cpus& cpus) {
     Queues<M, kNative>::check_size(spot);
-    return make_duel(Queues<M, kNative>::exchange(spot, kOneToOne, cpus), make(spot.bytes, kOneToOne, cpus));
+    auto subject = Queues<M, kNative>::exchange(spot, kOneToOne, cpus);
+    auto [name, limit] = make(spot.bytes, kOneToOne, cpus);
+    return std::make_unique<Duel>(std::move(subject), std::move(limit), std::move(name), Pairing::kSameTime);
   };
   return cell;
 }

@@ -11,7 +11,6 @@ namespace {
 constexpr double kShortestWarmUpNs = 20e6;
 constexpr double kLongestWarmUpNs = 100e6;
 constexpr double kLongestWarmUpBlocks = 8;
-constexpr double kAlike = 2;  // paces up to so many times apart
 constexpr double kSteady = 0.05;
 
 }  // namespace
@@ -84,7 +83,7 @@ Fastest fastest(std::span<const std::function<std::unique_ptr<Side>()>> candidat
   return best;
 }
 
-Duel::Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::string limit_name)
+Duel::Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::string limit_name, Pairing pairing)
     : subject_(std::move(subject)), limit_(std::move(limit)), limit_name_(std::move(limit_name)) {
   const std::int64_t block_ns = std::max(subject_->block_ns(), limit_ ? limit_->block_ns() : 0);
   const auto fitting = [&](const Side& side, double pace_ns) {
@@ -96,8 +95,7 @@ Duel::Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::stri
   if (!limit_) return;
   const double limit_pace = warm_up(*limit_, block_ns);
   limit_operations_ = fitting(*limit_, limit_pace);
-  if (std::max(pace, limit_pace) > kAlike * std::min(pace, limit_pace)) return;
-  operations_ = limit_operations_ = std::min(operations_, limit_operations_);
+  if (pairing == Pairing::kSameWork) operations_ = limit_operations_ = std::min(operations_, limit_operations_);
 }
 
 std::int64_t Duel::run_pairs(int count, Outcome& outcome) {

@@ -44,14 +44,18 @@ struct Outcome {
   double median_ratio(Quantity quantity = Quantity::kTime) const;
 };
 
+/// What the two sides of a pair of blocks have in common. Beside another library, whose pace has nothing to do with
+/// ours, the same work would be over in an instant for one of them.
+enum class Pairing { kSameWork, kSameTime };
+
 class Duel {
  public:
   static constexpr std::uint64_t kSeed = 20261122;
 
   /// Warms both sides up and settles the length of the blocks: what either side asks for (Side::block_ns), but at least
-  /// 20 operations. Two of about the same pace do the same in a block, by the slower one's; of others each does what it
-  /// can in that time. Without a limit the subject runs alone.
-  Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::string limit_name = {});
+  /// 20 operations; with kSameWork by the slower one's pace. Without a limit the subject runs alone.
+  Duel(std::unique_ptr<Side> subject, std::unique_ptr<Side> limit, std::string limit_name = {},
+       Pairing pairing = Pairing::kSameWork);
 
   std::uint64_t operations() const noexcept { return operations_; }
   std::uint64_t limit_operations() const noexcept { return limit_operations_; }

@@ -36,8 +36,12 @@ class Scripted final : public Side {
   std::vector<std::int64_t> latencies_;
 };
 
-Duel scripted_duel(std::int64_t subject_ns, std::int64_t limit_ns, std::string& diary) {
-  return {std::make_unique<Scripted>(subject_ns, 's', diary), std::make_unique<Scripted>(limit_ns, 'l', diary)};
+Duel scripted_duel(std::int64_t subject_ns, std::int64_t limit_ns, std::string& diary,
+                   Pairing pairing = Pairing::kSameWork) {
+  return {std::make_unique<Scripted>(subject_ns, 's', diary),
+          std::make_unique<Scripted>(limit_ns, 'l', diary),
+          {},
+          pairing};
 }
 
 TEST(Duel, EveryBlockOfTheSubjectIsPairedWithOneOfTheLimit) {
@@ -76,11 +80,12 @@ TEST(Duel, BlocksLastATenthToOneMillisecondOrTwentyOperations) {
   EXPECT_EQ(scripted_duel(1'000'000, 1'000'000, diary).operations(), 20U);
 }
 
-TEST(Duel, SidesOfAboutTheSamePaceDoTheSameInABlockAndOthersWhatTheyCan) {
+TEST(Duel, BothSidesDoTheSameInABlockOrWhatTheyCanInTheSameTime) {
   std::string diary;
-  const Duel alike = scripted_duel(3000, 2000, diary);
-  EXPECT_EQ(alike.operations(), alike.limit_operations());
-  Duel apart = scripted_duel(100, 400'000, diary);
+  const Duel together = scripted_duel(100, 400'000, diary);
+  EXPECT_EQ(together.operations(), 20U);
+  EXPECT_EQ(together.limit_operations(), 20U);
+  Duel apart = scripted_duel(100, 400'000, diary, Pairing::kSameTime);
   EXPECT_EQ(apart.operations(), 8000U);
   EXPECT_EQ(apart.limit_operations(), 20U);
   Outcome outcome;
@@ -103,7 +108,7 @@ class Crowded final : public Side {
 
 TEST(Duel, ASideMayAskForLongerBlocks) {
   std::string diary;
-  const Duel duel(std::make_unique<Crowded>(), std::make_unique<Scripted>(4000, 'l', diary));
+  const Duel duel(std::make_unique<Crowded>(), std::make_unique<Scripted>(4000, 'l', diary), {}, Pairing::kSameTime);
   EXPECT_EQ(duel.operations(), 150'000U);
   EXPECT_EQ(duel.limit_operations(), 5'000U);
   EXPECT_EQ(Duel(std::make_unique<Scripted>(4000, 's', diary), std::make_unique<Crowded>()).operations(), 5'000U);
