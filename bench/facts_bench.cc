@@ -126,31 +126,36 @@ void hold_workers(const Mechanism& mechanism, const Spot& spot, int count, const
 }
 
 template <class M>
-void add_memory(const Spot& spot, std::vector<Case>& cases) {
+void add_memory(std::vector<Case>& cases) {
   const Mechanism& mechanism = context(M::kName).mechanism();
-  const auto add = [&](const char* primitive, std::string_view form, auto hold) {
-    Case cell = study_of<M>(primitive, "memory", spot);
-    cell.form = form;
-    cell.study = [hold](const Cpus& /*cpus*/) { return study_footprint(hold); };
-    cases.push_back(std::move(cell));
+  const auto add = [&](const char* primitive, std::string_view form, const std::vector<Wait>& waits, auto hold) {
+    for (const Wait wait : waits) {
+      const Spot spot = {.bytes = kBytes, .placement = Placement::kFree, .wait = wait};
+      Case cell = study_of<M>(primitive, "memory", spot);
+      cell.form = form;
+      cell.study = [hold, spot](const Cpus& /*cpus*/) {
+        return study_footprint([&](int count, const auto& look) { hold(spot, count, look); });
+      };
+      cases.push_back(std::move(cell));
+    }
   };
-  add("pipe", "native", [&mechanism, spot](int count, const auto& look) { hold_pipes(mechanism, spot, count, look); });
+  add("pipe", "native", waits_of<M>(),
+      [&mechanism](const Spot& spot, int count, const auto& look) { hold_pipes(mechanism, spot, count, look); });
   for (const QueueForm& form : mechanism.queues) {
-    if (spot.wait && std::ranges::find(form.waits, *spot.wait) == form.waits.end()) continue;
-    add("queue", form.name, [&form, spot](int count, const auto& look) { hold_queues(form, spot, count, look); });
+    add("queue", form.name, waits_of(form.waits),
+        [&form](const Spot& spot, int count, const auto& look) { hold_queues(form, spot, count, look); });
   }
   for (const PoolForm& form : mechanism.pools) {
-    if (spot.wait && std::ranges::find(form.waits, *spot.wait) == form.waits.end()) continue;
-    add("pool", form.name,
-        [&mechanism, spot](int count, const auto& look) { hold_workers(mechanism, spot, count, look); });
+    add("pool", form.name, waits_of(form.waits),
+        [&mechanism](const Spot& spot, int count, const auto& look) { hold_workers(mechanism, spot, count, look); });
   }
 }
 
 template <class M>
 void add_cases(std::vector<Case>& cases) {
+  add_memory<M>(cases);
   for (const Wait wait : waits_of<M>()) {
     const Spot spot = {.bytes = kBytes, .placement = Placement::kFree, .wait = wait};
-    add_memory<M>(spot, cases);
     cases.push_back(death<M>(spot));
     cases.push_back(system_calls<M, RoundTrip>("system_calls", 2, spot));
     cases.push_back(system_calls<M, Stream>("system_calls_one_way", 1, spot));

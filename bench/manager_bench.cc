@@ -302,10 +302,8 @@ void add_stores(const Options& options, std::vector<Case>& cases) {
 template <class M>
 void add_mechanism(const Options& options, std::vector<Case>& cases) {
   for (const ManagerForm& form : kManagerForms<M>) {
-    std::vector<Wait> waits(form.waits.begin(), form.waits.end());
-    if (waits.empty()) waits.emplace_back();
     for (const Placement placement : kPlacements) {
-      for (const Wait wait : waits) {
+      for (const Wait wait : waits_of(form.waits)) {
         Spot spot = {.form = &form,
                      .mechanism = M::kName,
                      .family = limit_of<M>(),

@@ -222,9 +222,7 @@ void add_python(const Options& options, std::vector<Case>& cases) {
 template <class M>
 void add_cases(const Options& options, std::vector<Case>& cases) {
   for (const PoolForm& form : kPoolForms<M>) {
-    std::vector<Wait> waits(form.waits.begin(), form.waits.end());
-    if (waits.empty()) waits.emplace_back();
-    for (const Wait wait : waits) {
+    for (const Wait wait : waits_of(form.waits)) {
       const Spot spot = {.form = &form, .wait = wait, .family = limit_of<M>()};
       for (const std::size_t bytes : options.sizes) {
         for (const Placement placement : kPlacements) cases.push_back(apply<M>(bytes, placement, spot));

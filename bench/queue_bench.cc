@@ -328,10 +328,8 @@ void add_cells(const Spot& spot, std::vector<Case>& cases) {
 template <class M>
 void add_cases(const Options& options, std::vector<Case>& cases) {
   for (const QueueForm& form : kQueueForms<M>) {
-    std::vector<Wait> waits(form.waits.begin(), form.waits.end());
-    if (waits.empty()) waits.emplace_back();
     for (const Placement placement : kPlacements) {
-      for (const Wait wait : waits) {
+      for (const Wait wait : waits_of(form.waits)) {
         for (const std::size_t bytes : options.sizes) {
           const Spot spot = {.form = &form, .bytes = bytes, .placement = placement, .wait = wait};
           if constexpr (requires { typename M::Queue; }) {

@@ -63,13 +63,19 @@ class ConnectionEnd {
   std::unique_ptr<C> connection_;
 };
 
-/// The strategies that a mechanism's cells are measured with, its default first.
+/// The strategies that cells are measured with, the default first, of what offers these.
+inline std::vector<Wait> waits_of(std::span<const WaitStrategy> offered) {
+  if (offered.empty()) return {std::nullopt};
+  return {offered.begin(), offered.end()};
+}
+
+/// Those of a mechanism's pipes.
 template <class M>
 std::vector<Wait> waits_of() {
   if constexpr (requires { M::kWaits; }) {
-    return {std::begin(M::kWaits), std::end(M::kWaits)};
+    return waits_of(M::kWaits);
   } else {
-    return {std::nullopt};
+    return waits_of(std::span<const WaitStrategy>());
   }
 }
 

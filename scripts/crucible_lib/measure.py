@@ -69,12 +69,14 @@ class Measurement:
             self.run.conformance = before.conformance or {}
             self.run.conformance_checked = before.conformance_checked
         self._mechanisms = project.mechanism_names(build_dir)
+        self._built = project.mechanism_table(build_dir)
         self._off = project.switched_off(build_dir)
 
     def execute(self):
         """Everything, or, after an interrupt, what there was until then."""
         done = {line["case"] for line in self.run.lines}
         todo = [cell for cell in self.plan.cells if cell.case not in done]
+        self._skip_done(todo)
         start, watch = time.monotonic(), environment.LoadWatch()
         try:
             with _signals_as_interrupt():
@@ -97,6 +99,13 @@ class Measurement:
         if self._journal:
             self._journal.part_done(self.run.elapsed_s)
         return self.run
+
+    def _skip_done(self, todo):
+        left, count = set(todo), 0
+        planned_s = sum(self.plan.case_s[cell] for cell in self.plan.cells if cell not in left)
+        if self._before and self._before.conformance:
+            count, planned_s = 1, planned_s + self.plan.conformance_s
+        self.progress.skip(count + len(self.plan.cells) - len(todo), planned_s)
 
     def _conformance(self):
         self.progress.begin("conformance of this build", self.plan.conformance_s)
@@ -152,7 +161,8 @@ class Measurement:
             reason, failed = f"the benchmark program {cell.binary} is missing or does not start", True
         elif cell.case not in known[cell.binary]:
             off = next((why for folder, why in self._off.items() if f"{cell.name}_".startswith(folder + "_")), None)
-            reason, failed = f"not built: {off}" if off else f"{cell.binary} has no such case", False
+            reason = f"not built: {off}" if off else f"{cell.binary} has no such case"
+            failed = cell.name in self._built
         else:
             reason, failed = self._measure(cell)
         self.run.failed |= failed

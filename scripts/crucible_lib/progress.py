@@ -17,9 +17,14 @@ class Progress:
         self._clock = clock
         self._begun = self._case_begun = clock()
         self._count, self._planned = count, planned_s
-        self._done = 0
+        self._done = self._skipped = 0
         self._finished_planned = self._finished_real = 0.0
         self._now = self._case_planned = None
+
+    def skip(self, count, planned_s):
+        """What an earlier part of the run has done: it counts, but says nothing about the pace of this one."""
+        self._skipped += count
+        self._planned -= planned_s
 
     def begin(self, what, planned_s):
         self._now, self._case_planned, self._case_begun = what, planned_s, self._clock()
@@ -61,5 +66,5 @@ class Progress:
                 f"about {text.seconds(self.left_s())} left")
 
     def _position(self):
-        number = self._done + (1 if self._live else 0)
+        number = self._skipped + self._done + (1 if self._live else 0)
         return f"[{number:>{len(str(self._count))}}/{self._count}]"

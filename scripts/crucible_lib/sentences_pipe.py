@@ -1,5 +1,6 @@
 """Sentences about pipes: who answers fastest, who carries most, where the order turns, what it costs in CPU."""
 import itertools
+import math
 
 from . import conformance, intervals, pipe_cells, summary, text
 
@@ -53,9 +54,15 @@ def claim(ranking, verb, form, comparison):
 
 
 def _ranked(results, workload, place, size, verb, form, comparison):
-    """Two sentences of one column: of those that sleep, then, where others look or spin, of all."""
+    """Two sentences of one column: of those that sleep, then, where others look or spin, of all. Unpinned, those that
+    sleep are not compared: their figures tell where the scheduler put them."""
     found, size = _found(results, workload, place, size)
     cells, _ = intervals.believed(results, found)
+    if place == "free":
+        apart = _by_place(results, workload, size, cells)
+        if apart:
+            yield apart
+        cells = [cell for cell in cells if cell.record["wait"] not in SLEEPERS]
     noise, _ = intervals.floor(results, "ns_per_operation", workload)
     sleepers = [cell for cell in cells if cell.record["wait"] in SLEEPERS]
     where = f"{text.size(size)} {pipe_cells.PLACEMENT_TITLES[place]}"
@@ -65,8 +72,27 @@ def _ranked(results, workload, place, size, verb, form, comparison):
                _records(ranking.first, [ranking.behind] if ranking.behind else []), place == "cross")
     told, ranking = ranking, intervals.rank(cells, noise)
     if len(cells) > 1 and (len(sleepers) < 2 or ranking.first != told.first):
-        yield (f"{where}, however they wait: {claim(ranking, verb, form, comparison)}{_price(ranking.first, cells)}.",
+        kind = "of those that look before they sleep, or never sleep" if place == "free" else "however they wait"
+        yield (f"{where}, {kind}: {claim(ranking, verb, form, comparison)}{_price(ranking.first, cells)}.",
                _records(ranking.first, [ranking.behind] if ranking.behind else []), place == "cross")
+
+
+def _by_place(results, workload, size, cells):
+    """Of those that sleep, the one whose time depends most on whether its processes share a CPU; None if unknown."""
+    pinned = {(r["placement"], who(r)): intervals.estimate(r) for r in pipe_cells.pipe(results, workload)
+              if r["bytes"] == size and r["wait"] in SLEEPERS}
+    sleepers = [who(cell.record) for cell in cells if cell.record["wait"] in SLEEPERS]
+    both = [(pinned["same", name], pinned["cross", name]) for name in sleepers
+            if pinned.get(("same", name)) and pinned.get(("cross", name))]
+    if len(both) < 2:
+        return None
+    same, cross = max(both, key=lambda pair: abs(math.log(pair[1].median / pair[0].median)))
+    ahead, behind = sorted((same, cross), key=lambda cell: cell.median)
+    return (f"{text.size(size)} unpinned, of those that sleep while they wait: no order is claimed. The scheduler chooses "
+            f"whether the two processes share a CPU, and {who(same.record)}, for one, is "
+            f"{intervals.times(*intervals.factor(ahead, behind, 0))} faster "
+            f"{pipe_cells.PLACEMENT_TITLES[ahead.record['placement']]} than "
+            f"{pipe_cells.PLACEMENT_TITLES[behind.record['placement']]}.", _records([same, cross]), False)
 
 
 def busy(cell):
@@ -117,7 +143,7 @@ def order(results):
     for record in pipe_cells.pipe(results, "round_trip"):
         columns.setdefault((record["placement"], record["bytes"]), []).append(record)
     columns = {key: intervals.believed(results, found)[0] for key, found in columns.items()}
-    for place in pipe_cells.PLACEMENT_TITLES:
+    for place in ("cross", "same"):
         here = {size: cells for (p, size), cells in sorted(columns.items()) if p == place and len(cells) > 1}
         if len(here) > 1:
             yield _leaders(pipe_cells.PLACEMENT_TITLES[place], here, noise)

@@ -183,6 +183,13 @@ class TimeLeft(unittest.TestCase):
             self.case(progress, "slow", 20)
         self.assertEqual(progress.left_s(), 20.0)
 
+    def test_what_a_run_did_before_it_was_resumed_counts_but_sets_no_pace(self):
+        log = io.StringIO()
+        progress = self.progress(log)
+        progress.skip(2, 20.0)
+        self.case(progress, "round_trip posix_pipe", 20)
+        self.assertEqual(log.getvalue(), "[3/4] round_trip posix_pipe: p50 2.31 µs; about 10 s left\n")
+
     def test_a_case_that_overruns_does_not_go_below_zero(self):
         progress = self.progress(io.StringIO())
         for _ in range(3):

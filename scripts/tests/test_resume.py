@@ -1,6 +1,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import unittest
@@ -31,7 +32,9 @@ class Resume(support.TreeCase):
         self.end_early(number)
         done = self.resume(FAKE_BREAK=self.first_case())
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertRegex(done.stderr, r"resuming: [1-9]\d* cases are measured already")
+        measured = int(re.search(r"resuming: ([1-9]\d*) cases are measured already", done.stderr)[1])
+        # The suite counts as one.
+        self.assertEqual(int(re.search(r"^\[ *(\d+)/", done.stderr, re.MULTILINE)[1]), measured + 2)
         self.assertNotIn("conformance of this build", done.stderr)
         results = json.loads((self.root / "out" / "results.json").read_text(encoding="utf-8"))
         cells = [r for r in results["records"] if r["role"] == "mechanism" and "left out" not in

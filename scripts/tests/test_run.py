@@ -115,6 +115,14 @@ class Refused(support.TreeCase):
         self.assertEqual(self.crucible("list", "mechanisms").stdout.split(), ["posix_pipe", "zeromq_ipc", "zeromq_tcp"])
 
 
+class Vanished(support.TreeCase):
+    def test_a_case_that_a_built_mechanism_lost_fails_the_run(self):
+        support.write_table(self.root, ["posix_pipe", "unix_socket", "tcp_socket"])
+        done = self.crucible("run", "smoke", "--only", "round_trip/tcp_socket", *QUIET)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("pipe_bench has no such case", done.stderr)
+
+
 class Interrupted(support.TreeCase):
     def interrupt(self, number):
         process = subprocess.Popen(support.command(self.root, "run", "smoke", *QUIET), cwd=self.root, text=True,

@@ -107,6 +107,19 @@ class Answers(unittest.TestCase):
         self.assertIn("of those that sleep while they wait: a answers", sleepers)
         self.assertIn("ring (spin) answers", every)
 
+    def test_unpinned_nothing_is_said_of_who_sleeps_but_what_the_scheduler_decides(self):
+        free, same = {"placement": "free"}, {"placement": "same"}
+        pinned = [cell("a", 6000), cell("a", 200, **same), cell("b", 7000), cell("b", 300, **same)]
+        document = made([*pinned, cell("a", 6000, **free), cell("b", 300, **free),
+                         cell("ring", 10, wait="spin", **free), cell("shelf", 50, wait="adaptive", **free)])
+        unpinned = [line for line in said(document, "answers").splitlines() if "unpinned" in line]
+        self.assertEqual(len(unpinned), 2)
+        self.assertRegex(unpinned[0], r"no order is claimed.* a, for one, is 29 to 31 times faster on one CPU than across")
+        self.assertRegex(unpinned[1], r"of those that look .*: ring \(spin\) answers .* faster than shelf \(adaptive\)")
+        self.assertNotIn("unpinned", said(document, "order"))
+        alone = made([cell("a", 6000, **free), cell("b", 300, **free)])
+        self.assertEqual(said(alone, "answers"), "")
+
     def test_busy_cpus_follow_from_the_cell(self):
         busy = {"latency_p50_ns": 1000, "samples": 9, "cpu_s_per_million": 1.0}
         document = made([cell("ring", 1000, wait="spin", metrics=busy, fairness={"messages_per_operation": 2.0}),
