@@ -17,9 +17,11 @@
 #include "limits/ring_u64.h"
 #include "limits/tcp_raw.h"
 #include "limits/unix_raw.h"
-#include "limits/zmq_raw.h"
 #include "support/duel.h"
 #include "support/transfer.h"
+#ifdef CRUCIBLE_ZEROMQ
+#include "limits/zmq_raw.h"
+#endif
 
 namespace crucible::bench {
 
@@ -56,7 +58,9 @@ std::vector<NamedLimit> transport_limits() {
   return {
       {"pipe_raw", best_raw<Workload, PipeRaw>},  {"unix_raw", best_raw<Workload, UnixRaw>},
       {"tcp_raw", best_raw<Workload, TcpRaw>},    {"boost_raw", best_raw<Workload, BoostRaw>},
+#ifdef CRUCIBLE_ZEROMQ
       {"zmq_raw", best_raw<Workload, ZmqRawIpc>}, {"zmq_raw_tcp", best_raw<Workload, ZmqRawTcp>},
+#endif
   };
 }
 
